@@ -1,0 +1,83 @@
+"""Leases: which batch is out, with whom, what of it is still ahead, and until when.
+
+A lease has one number, drawn once and never again: a trainer that comes back after its lease was given up carries an old number,
+and nothing it says under it changes anything. It must not know the plan's tree, runs, or messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from hive.planner.search_plan import Place
+from hive.storage.records import LeaseRecord
+
+__all__ = ["Lease", "LeaseTable"]
+
+
+@dataclass(slots=True)
+class Lease:
+    """A batch that is out.
+
+    Attributes:
+        record: what the store knows of it.
+        until: Unix time when it is given up unless somebody says that its trainer lives.
+        steps_run: by the trainer's last word.
+        stopping: whether its trainer was told to leave it.
+    """
+
+    record: LeaseRecord
+    until: float
+    steps_run: int = 0
+    stopping: bool = False
+
+    @property
+    def number(self) -> int:
+        """Its number."""
+        return self.record.lease
+
+    @property
+    def ahead(self) -> list[Place]:
+        """The boundaries it has not reached."""
+        return [Place(node, end) for node, _, end in self.record.ends]
+
+    @property
+    def from_step(self) -> int:
+        """The step after which nothing of it is durable."""
+        return self.record.reached[1] if self.record.reached is not None else 0
+
+    @property
+    def next_place(self) -> Place:
+        """The first place that cannot be reached if it is lost where it stands."""
+        node, _, end = self.record.ends[0]
+        return Place(node, min(self.from_step + 1, end))
+
+
+@dataclass(slots=True)
+class LeaseTable:
+    """The leases that are out, by number. `lease_s`: how long one lasts without a sign of life; seconds."""
+
+    lease_s: float
+    leases: dict[int, Lease] = field(default_factory=dict)
+
+    def add(self, record: LeaseRecord, now: float) -> Lease:
+        """Take up a lease for a full term."""
+        lease = self.leases[record.lease] = Lease(record, now + self.lease_s, record.steps_noted)
+        return lease
+
+    def of_trainer(self, trainer: str) -> Lease | None:
+        """The lease a trainer holds."""
+        return next((lease for lease in self.leases.values() if lease.record.trainer == trainer), None)
+
+    def of_node(self, node: str) -> list[Lease]:
+        """The leases that trainers of a node hold."""
+        return [lease for lease in self.leases.values() if lease.record.node == node]
+
+    def renew(self, trainer: str, now: float) -> None:
+        """A trainer lives: its lease gets a full term."""
+        lease = self.of_trainer(trainer)
+        if lease is not None:
+            lease.until = now + self.lease_s
+
+    def expired(self, now: float) -> list[Lease]:
+        """Those whose term has ended."""
+        return [lease for lease in self.leases.values() if lease.until < now]

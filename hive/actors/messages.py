@@ -1,0 +1,411 @@
+"""What the actors say to each other: frozen, typed records, one class a kind. docs/protocol.md tells it to other languages.
+
+Who says what, and what makes a loss harmless:
+
+    session -> coordinator   OpenRun, Ask, Release, CloseRun   numbered; repeated until Applied
+                             SessionBeat                        every beat; says which answers came
+    coordinator -> session   Opened, Applied, Told, RunState    Told is repeated from what SessionBeat says
+                             Refused
+    trainer -> coordinator   TrainerBeat                        every beat; says what it runs
+                             Notice, LeaseEnded                 numbered; repeated until Noted
+                             TrainerBroken                      repeated until it is told to stop
+    coordinator -> trainer   Grant, StopLease                   repeated when a beat shows that it was lost
+                             Noted
+    node -> coordinator      NodeBeat                           every beat; says what runs on which device
+                             TrainerExited                      numbered; repeated until Noted
+    coordinator -> node      NodeWelcome, StartTrainer,         repeated when a beat shows that it was lost
+                             RetireTrainer
+    trainer -> node -> aggregator   Curve                       may be lost
+    anyone -> coordinator    StatusQuery -> Status
+    anyone -> aggregator     CurveQuery -> Curves
+
+This module must not know sockets, bytes, or what any actor does with a message.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from hive.storage.records import CheckpointFile, RunCounts, TrainerSource
+
+__all__ = [
+    "MESSAGES",
+    "Applied",
+    "Ask",
+    "AskedTrial",
+    "CloseRun",
+    "Curve",
+    "CurveQuery",
+    "Curves",
+    "Grant",
+    "GrantedStage",
+    "LeaseEnded",
+    "Message",
+    "NodeBeat",
+    "NodeWelcome",
+    "Noted",
+    "Notice",
+    "OpenRun",
+    "Opened",
+    "Point",
+    "Refused",
+    "Release",
+    "RetireTrainer",
+    "RunState",
+    "SessionBeat",
+    "Slot",
+    "StartTrainer",
+    "Status",
+    "StatusQuery",
+    "StopLease",
+    "Told",
+    "TrainerBeat",
+    "TrainerBroken",
+    "TrainerExited",
+]
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The base of all messages: a map whose "type" is the class's name."""
+
+
+class Part(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The base of what messages are made of."""
+
+
+# -- a session and the coordinator ----------------------------------------------------------------------------
+
+
+class OpenRun(Message, frozen=True):
+    """A run begins (number 1 of its session).
+
+    Attributes:
+        run: drawn by the script, unique for ever.
+        study: the study's name.
+        plan_key: see design section 2.
+        merge: whether equal beginnings are shared; if not, the plan is this run's own.
+        fresh: begin a new plan, and leave what stands under the key.
+        parts: by name, the hash of each piece of code that the trainer can reach.
+    """
+
+    run: str
+    number: int
+    study: str
+    plan_key: str
+    merge: bool
+    fresh: bool
+    source: TrainerSource
+    fingerprint: str
+    parts: dict[str, str]
+
+
+class AskedTrial(Part, frozen=True):
+    """A trial and the step up to which it should be trained (>= 1). `config`: its sequences' descriptors by name."""
+
+    trial: int
+    step: int
+    config: dict[str, dict[str, Any]]
+
+
+class Ask(Message, frozen=True):
+    """Requests made together: all are applied before anything is granted."""
+
+    run: str
+    number: int
+    requests: list[AskedTrial]
+
+
+class Release(Message, frozen=True):
+    """These trials want nothing more."""
+
+    run: str
+    number: int
+    trials: list[int]
+
+
+class CloseRun(Message, frozen=True):
+    """The run is over: it wants nothing more."""
+
+    run: str
+    number: int
+
+
+class SessionBeat(Message, frozen=True):
+    """The session lives. `told`: the number of the last answer it has, 0 for none."""
+
+    run: str
+    told: int
+
+
+class Opened(Message, frozen=True):
+    """The run is open on `plan`. `note`: what the user should know, such as which code changed since the last plan."""
+
+    run: str
+    plan: str
+    note: str = ""
+
+
+class Applied(Message, frozen=True):
+    """Everything that the session said up to `number` is durable."""
+
+    run: str
+    number: int
+
+
+class Told(Message, frozen=True):
+    """An answer. Its `number` counts the run's answers from 1; a run is told all of them in this order.
+
+    Attributes:
+        metrics: what `evaluate()` returned there; None for a failure.
+        digest: SHA-256 of the state there; None for a failure.
+        error: why there is no answer: the user's traceback, or what hive saw; None for an answer.
+    """
+
+    run: str
+    number: int
+    trial: int
+    step: int
+    metrics: dict[str, float] | None = None
+    digest: str | None = None
+    error: str | None = None
+
+
+class RunState(Message, frozen=True):
+    """How a run stands.
+
+    Attributes:
+        busy: trainers at work on its plan.
+        trainers: all trainers there are.
+        settled: nothing that it asked for is open, and no batch is out whose steps go to its counts: they are final.
+    """
+
+    run: str
+    counts: RunCounts
+    busy: int
+    trainers: int
+    settled: bool = False
+
+
+class Refused(Message, frozen=True):
+    """What was sent cannot be taken; `reason` is for the person who reads it."""
+
+    reason: str
+    run: str = ""
+
+
+# -- a trainer and the coordinator ----------------------------------------------------------------------------
+
+
+class GrantedStage(Part, frozen=True):
+    """The steps [start, end) under a node; `forms`: the node's, as data; `metrics`: whether to measure at the end."""
+
+    node: int
+    start: int
+    end: int
+    forms: dict[str, list[Any]]
+    metrics: bool
+
+
+class Grant(Message, frozen=True):
+    """A batch: consecutive stages of one critical path.
+
+    Attributes:
+        lease: its number, never used again in this root; checkpoints carry it in their names.
+        origin: the (node, step) whose state it starts from; None for a fresh start.
+        checkpoint: that state's file; None for a fresh start.
+        build_values: every hyper-parameter's value in the step before (of step 0 for a fresh start).
+    """
+
+    trainer: str
+    lease: int
+    stages: list[GrantedStage]
+    build_values: dict[str, Any]
+    origin: tuple[int, int] | None = None
+    checkpoint: str | None = None
+
+
+class StopLease(Message, frozen=True):
+    """Nobody wants what the lease would reach, or it is no longer this trainer's: leave it at the next step."""
+
+    trainer: str
+    lease: int
+
+
+class Noted(Message, frozen=True):
+    """What the peer said up to `number` is durable."""
+
+    number: int
+
+
+class TrainerBeat(Message, frozen=True):
+    """A trainer lives. `lease`: what it runs, None if idle; `held`: the place of the live model, if it can go on."""
+
+    trainer: str
+    node: str
+    plan: str
+    lease: int | None = None
+    step: int = 0
+    steps_run: int = 0
+    held: tuple[int, int] | None = None
+
+
+class Notice(Message, frozen=True):
+    """A boundary was reached: its checkpoint, metrics and digest together, the file durable already.
+
+    Attributes:
+        steps_run: calls of `train()` in this lease so far.
+        train_s: seconds that this lease's `train()` calls since its last notice took.
+    """
+
+    trainer: str
+    number: int
+    lease: int
+    node: int
+    step: int
+    steps_run: int
+    digest: str
+    train_s: float = 0.0
+    save_s: float = 0.0
+    metrics: dict[str, float] | None = None
+    checkpoint: CheckpointFile | None = None
+
+
+class LeaseEnded(Message, frozen=True):
+    """The trainer is done with a lease: through, stopped, or failed.
+
+    Attributes:
+        failed_step: the first step of `failed_node` that could not be reached; None unless user code failed.
+        error: the user's traceback.
+        load_s: seconds from the grant to the first step; None unless the state came from a checkpoint's file.
+    """
+
+    trainer: str
+    number: int
+    lease: int
+    steps_run: int
+    load_s: float | None = None
+    held: tuple[int, int] | None = None
+    failed_node: int | None = None
+    failed_step: int | None = None
+    error: str | None = None
+
+
+class TrainerBroken(Message, frozen=True):
+    """The trainer's class cannot be had: its module does not import, or its code is not the plan's."""
+
+    trainer: str
+    plan: str
+    error: str
+
+
+# -- a node manager and the coordinator -----------------------------------------------------------------------
+
+
+class Slot(Part, frozen=True):
+    """A device and the trainer process that runs on it, None for none."""
+
+    device: str
+    trainer: str | None = None
+
+
+class NodeBeat(Message, frozen=True):
+    """A node manager lives; `incarnation` is drawn anew each time it starts: trainers of an earlier one are dead."""
+
+    node: str
+    incarnation: str
+    slots: list[Slot]
+
+
+class NodeWelcome(Message, frozen=True):
+    """Where this node's curves go; "" for nowhere."""
+
+    aggregator: str
+
+
+class StartTrainer(Message, frozen=True):
+    """Run a trainer for a plan on a slot, in place of whatever runs there.
+
+    Attributes:
+        fingerprint: of the plan's code; a trainer whose code has another one refuses to train.
+        checkpoints: the folder of the checkpoint files.
+    """
+
+    slot: int
+    trainer: str
+    plan: str
+    source: TrainerSource
+    fingerprint: str
+    checkpoints: str
+
+
+class RetireTrainer(Message, frozen=True):
+    """End a trainer that is not needed any more, or that nobody knows."""
+
+    trainer: str
+
+
+class TrainerExited(Message, frozen=True):
+    """A trainer's process is gone. `code`: negative for a signal; `tail`: the end of what it wrote."""
+
+    node: str
+    number: int
+    trainer: str
+    code: int
+    tail: str = ""
+
+
+# -- curves ---------------------------------------------------------------------------------------------------
+
+
+class Point(Part, frozen=True):
+    """Metrics at a step of a node. `kind`: "train" for what `train()` returned, "eval" for `evaluate()`."""
+
+    node: int
+    step: int
+    kind: str
+    metrics: dict[str, float]
+
+
+class Curve(Message, frozen=True):
+    """Points of a plan's curves; what is lost on the way is lost."""
+
+    plan: str
+    points: list[Point]
+
+
+class CurveQuery(Message, frozen=True):
+    """All points of one node of a plan."""
+
+    plan: str
+    node: int
+
+
+class Curves(Message, frozen=True):
+    """The answer to a CurveQuery, by step."""
+
+    plan: str
+    points: list[Point]
+
+
+# -- anyone ---------------------------------------------------------------------------------------------------
+
+
+class StatusQuery(Message, frozen=True):
+    """How do things stand?"""
+
+
+class Status(Message, frozen=True):
+    """How things stand, as plain data; its form is that of `hive status --json`."""
+
+    state: dict[str, Any]
+
+
+MESSAGES: tuple[type[Message], ...] = (
+    OpenRun, Ask, Release, CloseRun, SessionBeat, Opened, Applied, Told, RunState, Refused,
+    Grant, StopLease, Noted, TrainerBeat, Notice, LeaseEnded, TrainerBroken,
+    NodeBeat, NodeWelcome, StartTrainer, RetireTrainer, TrainerExited,
+    Curve, CurveQuery, Curves, StatusQuery, Status,
+)  # fmt: skip
+"""Every kind there is. A kind that is not here does not exist on the wire."""

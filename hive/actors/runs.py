@@ -1,0 +1,115 @@
+"""Runs: what each asked, what it was told, and the honest count of what was trained for it.
+
+    steps_run = steps_distinct - steps_reused + late_branch + failure + evicted
+
+holds at every moment at which nothing a run asked is still ahead. The counts are kept as events come, never derived afterwards.
+It must not know trainers, leases, or the stage tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from hive.planner.search_plan import Node, Place
+from hive.storage.records import AnswerRecord, RunCounts, RunRecord, WantRecord
+
+__all__ = ["Run"]
+
+
+@dataclass(slots=True)
+class Run:
+    """One execution of a study's script.
+
+    Attributes:
+        record: what the store knows of it, its counts included.
+        session: the peer that speaks for it; "" until it has spoken since this coordinator began.
+        asked: by trial, the largest step it asked for.
+        reach: by node, the largest step any of its trials passes there.
+        wants: by (trial, step), what it still waits for or was told.
+        journal: its answers, in order.
+        heard: Unix time of its session's last word.
+        paused: nobody speaks for it: what only it wants is not trained, until somebody does.
+    """
+
+    record: RunRecord
+    session: str = ""
+    asked: dict[int, int] = field(default_factory=dict)
+    reach: dict[int, int] = field(default_factory=dict)
+    wants: dict[tuple[int, int], WantRecord] = field(default_factory=dict)
+    journal: list[AnswerRecord] = field(default_factory=list)
+    heard: float = 0.0
+    paused: bool = False
+
+    @property
+    def open(self) -> list[WantRecord]:
+        """What it waits for."""
+        return [want for want in self.wants.values() if want.open]
+
+    @property
+    def name(self) -> str:
+        """The run's identity."""
+        return self.record.run
+
+    def change(self, **fields: object) -> None:
+        """Replace fields of the record."""
+        self.record = msgspec.structs.replace(self.record, **fields)
+
+    def count(self, **more: float) -> None:
+        """Add to the counts."""
+        counts = self.record.counts
+        self.change(counts=msgspec.structs.replace(counts, **{k: getattr(counts, k) + v for k, v in more.items()}))
+
+    def asks(self, want: WantRecord, path: Iterable[tuple[Node, int]]) -> None:
+        """A trial asks for a place. `path`: the nodes it passes, with the step where it leaves each (or ends)."""
+        self.remember(want)
+        counts = self.record.counts
+        distinct = reused = 0
+        for node, end in path:
+            begin = max(self.reach.get(node.number, node.start), node.start)
+            if end > begin:
+                distinct += end - begin
+                reused += max(0, min(end, node.trained_to) - begin)
+                self.reach[node.number] = end
+        before = self.asked.get(want.trial, 0)
+        self.asked[want.trial] = max(before, want.step)
+        self.change(
+            counts=msgspec.structs.replace(
+                counts,
+                trials_asked=len(self.asked),
+                steps_asked=counts.steps_asked + self.asked[want.trial] - before,
+                steps_distinct=counts.steps_distinct + distinct,
+                steps_reused=counts.steps_reused + reused,
+            )
+        )
+
+    def remember(self, want: WantRecord) -> None:
+        """Keep what a trial asked for; also how a want comes back from the store."""
+        self.wants[want.trial, want.step] = want
+
+    def recall(self, want: WantRecord, path: Iterable[tuple[Node, int]]) -> None:
+        """Take a want back from the store: what it counted is counted already."""
+        self.remember(want)
+        self.asked[want.trial] = max(self.asked.get(want.trial, 0), want.step)
+        for node, end in path:
+            self.reach[node.number] = max(self.reach.get(node.number, 0), end)
+
+    def shares(self, node: Node, begin: int, end: int) -> None:
+        """Somebody else's trainer trained the steps [begin, end) of a node: what of it this run asked is reused."""
+        self.count(steps_reused=max(0, min(end, self.reach.get(node.number, 0)) - begin))
+
+    def answer(self, trial: int, place: Place, error: str | None) -> AnswerRecord:
+        """The next entry of the journal."""
+        self.change(told=self.record.told + 1)
+        entry = AnswerRecord(self.name, self.record.told, trial, place.node, place.step, error)
+        self.journal.append(entry)
+        return entry
+
+    def forget(self) -> None:
+        """The run is over: keep its record only."""
+        self.asked.clear()
+        self.reach.clear()
+        self.wants.clear()
+        self.journal.clear()

@@ -1,0 +1,359 @@
+"""The driver of real life: loops, sockets, timers and jobs that carry out what actors decide.
+
+A `Runtime` drives one actor in an asyncio loop: it drains the inbox, lets the actor handle event by event, commits the writes of all
+those turns as one transaction, and then carries out their other effects in turn order. Two networks serve it: ZeroMQ between
+processes, and a queue within one (`hive run --inline`), which writes and reads the same bytes.
+
+`zmq.asyncio` costs 30 us a message, 15 times a plain socket whose descriptor the loop watches and which is drained without blocking:
+so it is drained. It must not know what any message means, or decide anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import zmq
+
+from hive.actors import wire
+from hive.actors.actor import (
+    Actor,
+    Commit,
+    Deliver,
+    Effect,
+    Event,
+    Received,
+    Send,
+    StartJob,
+    StartTimer,
+    StopJob,
+    TimerFired,
+)
+from hive.actors.messages import Message, Refused
+from hive.errors import ProtocolError, StudyError
+from hive.storage.store import Store, Write
+
+__all__ = ["Hub", "HubNetwork", "Jobs", "Network", "Runtime", "ZmqNetwork", "check_address"]
+
+EVENTS_MAX = 512
+"""Events of one transaction: group commit without making the first of them wait for ever."""
+
+QUEUE_MESSAGES_MAX = 100_000
+"""Messages that wait for one peer; more are dropped, which peers mend by repeating."""
+
+log = logging.getLogger("hive")
+
+
+class Network(Protocol):
+    """How messages reach other actors. Anything sent may be lost."""
+
+    def attach(self, receive: Callable[[str, Message], None]) -> None:
+        """Call `receive(sender, message)` in the loop's thread for each message that comes."""
+        ...
+
+    def send(self, to: str, message: Message) -> None:
+        """Hand a message over; never blocks, never raises for a peer that is not there."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+class Jobs(Protocol):
+    """What runs an actor's jobs; it reports to `runtime.post` or, from another thread, `runtime.post_from_thread`."""
+
+    def start(self, job: str, order: Any, runtime: Runtime) -> None:
+        """Begin."""
+        ...
+
+    def stop(self, job: str) -> None:
+        """Ask for the end; it is reported like any other."""
+        ...
+
+
+class Runtime:
+    """Drives one actor.
+
+    Args:
+        actor: the actor.
+        network: where its messages go and come from.
+        store: what its commits go to; None for an actor without.
+        jobs: what runs its jobs; None for an actor without.
+        deliver: called with each `Deliver`'s answer.
+        clock: Unix time in seconds; the actor sees it non-decreasing.
+    """
+
+    def __init__(
+        self,
+        actor: Actor,
+        network: Network,
+        *,
+        store: Store | None = None,
+        jobs: Jobs | None = None,
+        deliver: Callable[[Any], None] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.actor = actor
+        self.network = network
+        self.store = store
+        self.jobs = jobs
+        self.deliver = deliver
+        self.clock = clock
+        self.loop = asyncio.get_running_loop()
+        self.inbox: deque[Event] = deque()
+        self.awake = False
+        self.timers: dict[str, asyncio.TimerHandle] = {}
+        self.now = 0.0
+        self.failed: asyncio.Future[None] = self.loop.create_future()
+
+    def start(self) -> None:
+        """Let the actor come to life, and events reach it."""
+        self.network.attach(lambda sender, message: self.post(Received(sender, message)))
+        self.carry_out([list(self.actor.start(self.tick()))])
+
+    def tick(self) -> float:
+        self.now = max(self.now, self.clock())
+        return self.now
+
+    def post(self, event: Event) -> None:
+        """Hand in an event, from the loop's thread."""
+        self.inbox.append(event)
+        if not self.awake:
+            self.awake = True
+            self.loop.call_soon(self.drain)
+
+    def post_from_thread(self, event: Event) -> None:
+        """Hand in an event, from any thread. Only the first after a drain wakes the loop."""
+        self.inbox.append(event)
+        if not self.awake:
+            self.awake = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                self.loop.call_soon_threadsafe(self.drain)
+
+    def drain(self) -> None:
+        """Handle what has come, commit it as one, then carry out what follows."""
+        self.awake = False
+        try:
+            turns: list[list[Effect]] = []
+            while self.inbox and len(turns) < EVENTS_MAX:
+                turns.append(list(self.actor.handle(self.inbox.popleft(), self.tick())))
+            if self.inbox and not self.awake:
+                self.awake = True
+                self.loop.call_soon(self.drain)
+            self.carry_out(turns)
+        except Exception as error:
+            self.fail(error)
+
+    def carry_out(self, turns: list[list[Effect]]) -> None:
+        """Commit before anything else."""
+        writes: list[Write] = [w for turn in turns for effect in turn if isinstance(effect, Commit) for w in effect.writes]
+        if writes and self.store is not None:
+            self.store.commit(writes)
+        for turn in turns:
+            for effect in turn:
+                self.do(effect)
+
+    def fail(self, error: Exception) -> None:
+        """End, whatever it was: what follows is a start from the store. The error is whoever's who waits for `failed`."""
+        self.close()
+        if not self.failed.done():
+            self.failed.set_exception(error)
+
+    def do(self, effect: Effect) -> None:
+        match effect:
+            case Send(to, message):
+                self.network.send(to, message)
+            case Deliver(answer) if self.deliver is not None:
+                self.deliver(answer)
+            case StartTimer(name, after_s):
+                if name in self.timers:
+                    self.timers[name].cancel()
+                self.timers[name] = self.loop.call_later(after_s, self.post, TimerFired(name))
+            case StartJob(job, order) if self.jobs is not None:
+                self.jobs.start(job, order, self)
+            case StopJob(job) if self.jobs is not None:
+                self.jobs.stop(job)
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Stop the timers and let go of the network and the store; jobs are their owner's to end."""
+        for timer in self.timers.values():
+            timer.cancel()
+        self.timers.clear()
+        self.network.close()
+        if self.store is not None:
+            self.store.close()
+
+
+# -- within one process ---------------------------------------------------------------------------------------
+
+
+class Hub:
+    """A queue in place of sockets: the members of one process, by name."""
+
+    def __init__(self) -> None:
+        self.members: dict[str, Callable[[str, Message], None]] = {}
+
+    def network(self, name: str) -> HubNetwork:
+        """A network whose owner the others know as `name`."""
+        return HubNetwork(self, name)
+
+
+class HubNetwork:
+    """One member's view of a hub. Messages are written and read, so that they are what they are between processes."""
+
+    def __init__(self, hub: Hub, name: str) -> None:
+        self.hub = hub
+        self.name = name
+
+    def attach(self, receive: Callable[[str, Message], None]) -> None:
+        """Join."""
+        self.hub.members[self.name] = receive
+
+    def send(self, to: str, message: Message) -> None:
+        """Deliver after the current turn."""
+        receive = self.hub.members.get(to)
+        if receive is not None:
+            receive(self.name, wire.decode(wire.encode(message)))
+
+    def close(self) -> None:
+        """Leave."""
+        self.hub.members.pop(self.name, None)
+
+
+# -- between processes ----------------------------------------------------------------------------------------
+
+
+def check_address(address: str) -> str:
+    """An address that hive may listen on or connect to without keys: ipc, or tcp on loopback.
+
+    Raises:
+        StudyError: it is none, or other machines could reach it.
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "ipc" and address != "ipc://":
+        return address
+    if parts.scheme != "tcp" or not parts.hostname:
+        raise StudyError(f"{address!r} is no address: write tcp://127.0.0.1:PORT or ipc://PATH")
+    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
+    try:
+        loopback = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise StudyError(f"{address!r} is not on loopback: other machines need CURVE keys on both sides, and none are set")
+    return address
+
+
+class ZmqNetwork:
+    """A ROUTER that listens, and a DEALER for each peer it connects to.
+
+    Args:
+        context: the process's ZeroMQ context.
+        name: what this side is called by those it connects to.
+        listen: the address to listen on; None for nowhere. Port 0 picks a free one: see `address`.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], name: str, listen: str | None = None) -> None:
+        self.context = context
+        self.name = name
+        self.loop = asyncio.get_running_loop()
+        self.receive: Callable[[str, Message], None] | None = None
+        self.dealers: dict[str, zmq.Socket[bytes]] = {}
+        self.router: zmq.Socket[bytes] | None = None
+        self.address = ""
+        if listen is not None:
+            self.router = self.socket(zmq.ROUTER)
+            self.router.setsockopt(zmq.ROUTER_HANDOVER, 1)
+            self.router.bind(check_address(listen))
+            self.address = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
+
+    def socket(self, kind: int) -> zmq.Socket[bytes]:
+        socket = self.context.socket(kind)
+        socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES_MAX)
+        socket.setsockopt(zmq.RCVHWM, QUEUE_MESSAGES_MAX)
+        socket.setsockopt(zmq.LINGER, 200)
+        socket.setsockopt(zmq.MAXMSGSIZE, wire.MESSAGE_BYTES_MAX)
+        return socket
+
+    def connect(self, peer: str, address: str) -> None:
+        """Reach `peer` at `address` from now on, whenever it is there."""
+        old = self.dealers.pop(peer, None)
+        if old is not None:
+            self.forget(old)
+        dealer = self.dealers[peer] = self.socket(zmq.DEALER)
+        dealer.setsockopt(zmq.IDENTITY, self.name.encode())
+        dealer.setsockopt(zmq.RECONNECT_IVL, 50)
+        dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        dealer.connect(check_address(address))
+        if self.receive is not None:
+            self.watch(peer, dealer)
+
+    def attach(self, receive: Callable[[str, Message], None]) -> None:
+        """Begin to hand messages in."""
+        self.receive = receive
+        if self.router is not None:
+            self.watch(None, self.router)
+        for peer, dealer in self.dealers.items():
+            self.watch(peer, dealer)
+
+    def watch(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
+        self.loop.add_reader(socket.FD, self.read, peer, socket)
+        self.loop.call_soon(self.read, peer, socket)
+
+    def read(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
+        """Take in all that is there. The descriptor tells of changes only, so nothing may be left without a call to come."""
+        if socket.closed:
+            return
+        for _ in range(EVENTS_MAX):
+            try:
+                frames = socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            self.take(peer, frames)
+        self.loop.call_soon(self.read, peer, socket)
+
+    def take(self, peer: str | None, frames: list[bytes]) -> None:
+        sender = peer if peer is not None else frames[0].decode(errors="replace")
+        try:
+            message = wire.decode(frames[-1])
+        except ProtocolError as error:
+            log.warning("dropped a message of %s: %s", sender, error)
+            if peer is None:
+                self.send(sender, Refused(str(error)))
+            return
+        if self.receive is not None:
+            self.receive(sender, message)
+
+    def send(self, to: str, message: Message) -> None:
+        """Queue a message; one for a peer that is not there, or whose queue is full, is dropped."""
+        data = wire.encode(message)
+        dealer = self.dealers.get(to)
+        socket = dealer if dealer is not None else self.router
+        if socket is None or socket.closed:
+            return
+        with contextlib.suppress(zmq.ZMQError):
+            socket.send_multipart([data] if dealer is not None else [to.encode(), data], zmq.NOBLOCK)
+        if self.receive is not None and socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+            self.loop.call_soon(self.read, to if dealer is not None else None, socket)
+
+    def forget(self, socket: zmq.Socket[bytes]) -> None:
+        with contextlib.suppress(ValueError, zmq.ZMQError):
+            self.loop.remove_reader(socket.FD)
+        socket.close()
+
+    def close(self) -> None:
+        """Close the sockets; what is queued gets a fifth of a second to leave."""
+        for socket in [*self.dealers.values(), *([self.router] if self.router is not None else [])]:
+            self.forget(socket)
+        self.dealers.clear()
+        self.router = None

@@ -1,0 +1,127 @@
+"""A client's session: what a run asks is said until it is applied, and what it is told is handed on once, in order.
+
+It must not know tuners, awaiting, sockets, or clocks. Whoever awaits answers gets them as `Deliver` effects: `Opened`, `Told` (each
+number once, without gaps), `RunState`, `Refused`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hive.actors.actor import Called, Deliver, Effect, Event, Received, StartTimer, TimerFired, Turn
+from hive.actors.messages import (
+    Applied,
+    Ask,
+    AskedTrial,
+    CloseRun,
+    Opened,
+    OpenRun,
+    Refused,
+    Release,
+    RunState,
+    SessionBeat,
+    Told,
+)
+
+__all__ = ["AskCall", "CloseCall", "ReleaseCall", "Session"]
+
+COORDINATOR = "coordinator"
+
+Numbered = OpenRun | Ask | Release | CloseRun
+
+
+@dataclass(frozen=True, slots=True)
+class AskCall:
+    """Ask for these trials, together."""
+
+    requests: list[AskedTrial]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseCall:
+    """These trials want nothing more."""
+
+    trials: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseCall:
+    """The run is over."""
+
+
+class Session:
+    """The actor. `opening`: the run's first message; `beat_s`: how often it says that it lives, in seconds."""
+
+    def __init__(self, opening: OpenRun, beat_s: float = 1.0) -> None:
+        self.opening = opening
+        self.beat_s = beat_s
+        self.number = opening.number
+        self.unapplied: list[Numbered] = [opening]
+        self.said_before_beat = 0
+        self.told = 0
+        self.early: dict[int, Told] = {}
+        self.opened = False
+
+    @property
+    def run(self) -> str:
+        """The run it speaks for."""
+        return self.opening.run
+
+    def start(self, now: float) -> list[Effect]:
+        """Open the run."""
+        turn = Turn()
+        self.beat(turn)
+        return turn.effects()
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """A call is numbered and said; an answer is handed on when all before it were."""
+        turn = Turn()
+        match event:
+            case TimerFired():
+                self.beat(turn)
+            case Called(AskCall(requests)):
+                self.say(Ask(self.run, self.next_number(), requests), turn)
+            case Called(ReleaseCall(trials)):
+                self.say(Release(self.run, self.next_number(), trials), turn)
+            case Called(CloseCall()):
+                self.say(CloseRun(self.run, self.next_number()), turn)
+            case Received(_, Applied() as message) if message.run == self.run:
+                self.on_applied(message, turn)
+            case Received(_, Told() as message) if message.run == self.run:
+                self.on_told(message, turn)
+            case Received(_, Opened() as message) if not self.opened:
+                self.opened = True
+                turn.do(Deliver(message))
+            case Received(_, RunState() | Refused() as message):
+                turn.do(Deliver(message))
+            case _:
+                pass
+        return turn.effects()
+
+    def next_number(self) -> int:
+        self.number += 1
+        return self.number
+
+    def say(self, message: Numbered, turn: Turn) -> None:
+        self.unapplied.append(message)
+        turn.send(COORDINATOR, message)
+
+    def beat(self, turn: Turn) -> None:
+        """Say again what was said before the last beat and is not applied, and which answers are here."""
+        for message in self.unapplied:
+            if message.number <= self.said_before_beat or message is self.opening:
+                turn.send(COORDINATOR, message)
+        self.said_before_beat = self.number
+        if self.opened:
+            turn.send(COORDINATOR, SessionBeat(self.run, self.told))
+        turn.do(StartTimer("beat", self.beat_s))
+
+    def on_applied(self, message: Applied, turn: Turn) -> None:
+        self.unapplied = [m for m in self.unapplied if m.number > message.number]
+
+    def on_told(self, message: Told, turn: Turn) -> None:
+        if message.number > self.told:
+            self.early[message.number] = message
+        while (following := self.early.pop(self.told + 1, None)) is not None:
+            self.told += 1
+            turn.do(Deliver(following))

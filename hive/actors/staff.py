@@ -1,0 +1,146 @@
+"""Who can train: the nodes, their devices, and the trainer that each device runs or should run.
+
+The coordinator decides which plan a device serves; a beat that shows something else makes it say so again. A trainer serves one
+plan for its whole life. It must not know runs, sequences, or the stage tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from hive.actors.actor import Turn
+from hive.actors.leases import LeaseTable
+from hive.actors.messages import NodeBeat, NodeWelcome, RetireTrainer, StartTrainer, TrainerBeat
+from hive.planner.search_plan import Place
+from hive.storage.records import PlanRecord
+
+__all__ = ["Assigned", "Staff", "Trainer"]
+
+
+@dataclass(slots=True)
+class Trainer:
+    """A trainer that has spoken. `address`: where it is on the network; `held`: the place of its live model."""
+
+    name: str
+    node: str
+    plan: str
+    address: str
+    held: Place | None = None
+
+
+@dataclass(slots=True)
+class Assigned:
+    """The trainer that a slot runs or was told to run. `heard`: whether it has spoken."""
+
+    trainer: str
+    plan: str
+    order: StartTrainer | None = None
+    heard: bool = False
+
+
+@dataclass(slots=True)
+class Node:
+    """A node manager and its slots."""
+
+    address: str
+    incarnation: str
+    slots: list[Assigned | None] = field(default_factory=list)
+
+
+class Staff:
+    """All nodes and trainers that were heard of since the coordinator began.
+
+    Args:
+        checkpoints: the folder of the checkpoint files, for trainers.
+    """
+
+    def __init__(self, checkpoints: str = "") -> None:
+        self.checkpoints = checkpoints
+        self.nodes: dict[str, Node] = {}
+        self.trainers: dict[str, Trainer] = {}
+
+    def beat(self, message: TrainerBeat, sender: str) -> Trainer:
+        """A trainer lives."""
+        trainer = self.trainers.get(message.trainer)
+        if trainer is None:
+            trainer = Trainer(message.trainer, message.node, message.plan, sender)
+            self.trainers[message.trainer] = trainer
+        trainer.address = sender
+        assigned = self.assigned(message.trainer)
+        if assigned is not None:
+            assigned.heard, assigned.plan = True, message.plan
+        return trainer
+
+    def assigned(self, trainer: str) -> Assigned | None:
+        """What is known of a trainer's slot."""
+        slots = (slot for node in self.nodes.values() for slot in node.slots)
+        return next((slot for slot in slots if slot is not None and slot.trainer == trainer), None)
+
+    def node_beat(self, message: NodeBeat, aggregator: str, sender: str, turn: Turn) -> None:
+        """A node manager lives. What it runs against what it should: orders it did not get are said again."""
+        node = self.nodes.get(message.node)
+        if node is None or node.incarnation != message.incarnation:
+            self.forget_node(message.node)
+            node = self.nodes[message.node] = Node(sender, message.incarnation, [None] * len(message.slots))
+        node.address = sender
+        turn.send(sender, NodeWelcome(aggregator))
+        for number, slot in enumerate(message.slots):
+            assigned = node.slots[number]
+            if assigned is None and slot.trainer is not None:  # from before this coordinator began
+                spoken = self.trainers.get(slot.trainer)
+                node.slots[number] = Assigned(slot.trainer, spoken.plan if spoken else "", heard=spoken is not None)
+            elif assigned is not None and slot.trainer != assigned.trainer and assigned.order is not None:
+                turn.send(sender, assigned.order)
+
+    def forget_node(self, name: str) -> None:
+        """A node's trainers ended with it."""
+        self.nodes.pop(name, None)
+        self.trainers = {t.name: t for t in self.trainers.values() if t.node != name}
+
+    def exited(self, trainer: str) -> Assigned | None:
+        """A trainer's process is gone: its slot is free. What was known of it."""
+        self.trainers.pop(trainer, None)
+        for node in self.nodes.values():
+            for number, slot in enumerate(node.slots):
+                if slot is not None and slot.trainer == trainer:
+                    node.slots[number] = None
+                    return slot
+        return None
+
+    def retire(self, trainer: str, turn: Turn) -> None:
+        """End a trainer."""
+        for node in self.nodes.values():
+            for slot in node.slots:
+                if slot is not None and slot.trainer == trainer:
+                    slot.order = None
+                    turn.send(node.address, RetireTrainer(trainer))
+
+    def idle(self, plan: str, leases: LeaseTable) -> list[Trainer]:
+        """The trainers of a plan that have no lease."""
+        busy = {lease.record.trainer for lease in leases.leases.values()}
+        return [t for t in self.trainers.values() if t.plan == plan and t.name not in busy]
+
+    def hire(
+        self, plan: PlanRecord, ready: int, leases: LeaseTable, number: Callable[[], int], turn: Turn
+    ) -> None:
+        """Start trainers for a plan with `ready` stages that nobody has begun: on free devices, then in place of idle ones."""
+        busy = {lease.record.trainer for lease in leases.leases.values()}
+        slots = [(node_name, i) for node_name, node in self.nodes.items() for i in range(len(node.slots))]
+        coming = sum(
+            1 for n, i in slots if (a := self.nodes[n].slots[i]) and a.plan == plan.plan and a.trainer not in busy
+        )
+        for name, i in sorted(slots, key=lambda s: self.nodes[s[0]].slots[s[1]] is not None):
+            if coming >= ready:
+                return
+            node = self.nodes[name]
+            now_there = node.slots[i]
+            if now_there is not None and (now_there.plan in ("", plan.plan) or now_there.trainer in busy):
+                continue
+            if now_there is not None:
+                self.trainers.pop(now_there.trainer, None)
+            trainer = f"{name}/{i}/{number()}"
+            order = StartTrainer(i, trainer, plan.plan, plan.source, plan.fingerprint, self.checkpoints)
+            node.slots[i] = Assigned(trainer, plan.plan, order)
+            turn.send(node.address, order)
+            coming += 1

@@ -1,0 +1,64 @@
+"""How things stand, as plain data: what `hive status --json` prints, of a live coordinator or of one made from a stopped root.
+
+It must not know sockets, stores, or how the data is shown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from hive.actors.coordinator import Coordinator
+
+__all__ = ["status"]
+
+
+def status(coordinator: Coordinator, now: float) -> dict[str, Any]:
+    """Plans, open runs, leases and nodes. Times are seconds before `now`."""
+    return {
+        "plans": [
+            {
+                "plan": p.name,
+                "study": p.record.study,
+                "merge": p.record.merge,
+                "trainer": f"{p.record.source.module}.{p.record.source.qualname}",
+                "nodes": len(p.tree.nodes),
+                "steps_trained": p.tree.trained_steps(),
+                "requests_pending": len(p.tree.pending),
+                "checkpoints": len(p.standings),
+                "checkpoint_bytes": sum(s.checkpoint.bytes for s in p.standings.values()),
+                "step_s": p.estimates.step_s.value if p.estimates.step_s.count else None,
+            }
+            for p in coordinator.plans.values()
+        ],
+        "runs": [
+            {
+                "run": r.name,
+                "study": r.record.study,
+                "plan": r.record.plan,
+                "age_s": now - r.record.opened_at,
+                "answered": r.record.told,
+                "waiting": sum(w.open for w in r.wants.values()),
+                **msgspec.to_builtins(r.record.counts),
+            }
+            for r in coordinator.runs.values()
+        ],
+        "leases": [
+            {
+                "lease": lease.number,
+                "plan": lease.record.plan,
+                "trainer": lease.record.trainer,
+                "from_step": lease.record.origin[1] if lease.record.origin else 0,
+                "steps_run": lease.steps_run,
+                "boundaries_ahead": [list(place) for place in lease.ahead],
+                "age_s": now - lease.record.granted_at,
+            }
+            for lease in coordinator.leases.leases.values()
+        ],
+        "nodes": [
+            {"node": name, "slots": [slot.trainer if slot else None for slot in node.slots]}
+            for name, node in coordinator.staff.nodes.items()
+        ],
+    }

@@ -1,0 +1,196 @@
+"""A trainer: takes batches from the coordinator, has its job run them, and says what came of each until it is noted.
+
+It holds one lease at most, and never takes one whose number is not above all it has seen, so a grant that comes twice is run once. It
+must not know torch, the user's class, threads, or files; its job is an executor, somewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from hive.actors.actor import Effect, Event, JobReported, Received, StartJob, StartTimer, StopJob, TimerFired, Turn
+from hive.actors.messages import (
+    Curve,
+    Grant,
+    LeaseEnded,
+    Noted,
+    Notice,
+    Point,
+    StopLease,
+    TrainerBeat,
+    TrainerBroken,
+)
+from hive.planner.pieces import form_from_data
+from hive.storage.records import CheckpointFile
+from hive.training.reports import BatchOrder, Ended, Evaluated, Failed, Reached, StageOrder, Stepped
+
+__all__ = ["TrainerActor"]
+
+COORDINATOR = "coordinator"
+NODE = "node"
+
+POINTS_MAX = 500
+"""Points of curves gathered before they are sent ahead of the beat: about 50 KB."""
+
+
+class TrainerActor:
+    """The actor of one device.
+
+    Args:
+        name: the trainer's name, unique for ever.
+        node: the name of its node manager.
+        plan: the one plan it serves.
+        beat_s: how often it says that it lives, in seconds.
+        broken: why its class cannot be had; None if it can.
+    """
+
+    def __init__(self, name: str, node: str, plan: str, beat_s: float = 1.0, broken: str | None = None) -> None:
+        self.name = name
+        self.node = node
+        self.plan = plan
+        self.beat_s = beat_s
+        self.broken = broken
+        self.lease: int | None = None
+        self.last_lease = 0
+        self.step = 0
+        self.steps_run = 0
+        self.train_s = 0.0
+        self.failed: Failed | None = None
+        self.loading = False
+        self.held: tuple[int, int] | None = None
+        self.number = 0
+        self.unnoted: list[Notice | LeaseEnded] = []
+        self.said_before_beat = 0
+        self.points: list[Point] = []
+
+    def start(self, now: float) -> list[Effect]:
+        """Say that it is here."""
+        return self.handle(TimerFired("beat"), now)
+
+    def handle(self, event: Event, now: float) -> list[Effect]:
+        """Orders come from the coordinator, reports from the job."""
+        turn = Turn()
+        match event:
+            case TimerFired():
+                self.beat(turn)
+            case Received(_, Grant() as grant):
+                self.on_grant(grant, turn)
+            case Received(_, StopLease() as stop) if stop.lease == self.lease:
+                turn.do(StopJob(str(stop.lease)))
+            case Received(_, Noted() as noted):
+                self.unnoted = [m for m in self.unnoted if m.number > noted.number]
+            case JobReported(_, report):
+                self.on_report(report, turn)
+            case _:
+                pass
+        return turn.effects()
+
+    def beat(self, turn: Turn) -> None:
+        """Say what it runs, and again what was said before the last beat and is not noted."""
+        if self.broken is not None:
+            turn.send(COORDINATOR, TrainerBroken(self.name, self.plan, self.broken))
+        else:
+            for message in self.unnoted:
+                if message.number <= self.said_before_beat:
+                    turn.send(COORDINATOR, message)
+            self.said_before_beat = self.number
+            state = TrainerBeat(self.name, self.node, self.plan, self.lease, self.step, self.steps_run, self.held)
+            turn.send(COORDINATOR, state)
+            self.send_points(turn)
+        turn.do(StartTimer("beat", self.beat_s))
+
+    def on_grant(self, grant: Grant, turn: Turn) -> None:
+        if self.lease is not None or grant.lease <= self.last_lease or grant.trainer != self.name:
+            return
+        self.lease = self.last_lease = grant.lease
+        self.steps_run, self.train_s, self.failed = 0, 0.0, None
+        self.loading = grant.checkpoint is not None and grant.origin != self.held
+        turn.do(StartJob(str(grant.lease), batch_order(grant, self.plan)))
+
+    # -- the job's reports --------------------------------------------------------------------------------------
+
+    def on_report(self, report: object, turn: Turn) -> None:
+        match report:
+            case Stepped():
+                self.step, self.steps_run = report.step, report.steps_run
+                self.train_s += report.seconds
+                self.point(report.node, report.step, "train", report.metrics, turn)
+            case Evaluated():
+                self.point(report.node, report.step, "eval", report.metrics, turn)
+            case Reached():
+                self.point(report.node, report.step, "eval", report.metrics, turn)
+                self.on_reached(report, turn)
+            case Failed():
+                self.failed = report
+            case Ended():
+                self.on_ended(report, turn)
+
+    def on_reached(self, report: Reached, turn: Turn) -> None:
+        file = report.checkpoint
+        self.number += 1
+        notice = Notice(
+            trainer=self.name,
+            number=self.number,
+            lease=report.lease,
+            node=report.node,
+            step=report.step,
+            steps_run=report.steps_run,
+            digest=report.digest,
+            train_s=self.train_s,
+            save_s=report.save_s,
+            metrics=report.metrics,
+            checkpoint=file
+            and CheckpointFile(file.name, file.bytes, file.device, file.threads, file.capability),
+        )
+        self.train_s = 0.0
+        self.unnoted.append(notice)
+        turn.send(COORDINATOR, notice)
+
+    def on_ended(self, report: Ended, turn: Turn) -> None:
+        self.number += 1
+        failed = self.failed
+        ended = LeaseEnded(
+            trainer=self.name,
+            number=self.number,
+            lease=report.lease,
+            steps_run=report.steps_run,
+            load_s=report.start_s if self.loading else None,
+            held=report.held,
+            failed_node=failed and failed.node,
+            failed_step=failed and failed.step_failed,
+            error=failed and failed.error,
+        )
+        self.lease, self.held = None, report.held
+        self.unnoted.append(ended)
+        turn.send(COORDINATOR, ended)
+
+    # -- curves -------------------------------------------------------------------------------------------------
+
+    def point(self, node: int, step: int, kind: str, metrics: Mapping[str, float] | None, turn: Turn) -> None:
+        if metrics:
+            self.points.append(Point(node, step, kind, dict(metrics)))
+            if len(self.points) >= POINTS_MAX:
+                self.send_points(turn)
+
+    def send_points(self, turn: Turn) -> None:
+        if self.points:
+            turn.send(NODE, Curve(self.plan, self.points))
+            self.points = []
+
+
+def batch_order(grant: Grant, plan: str) -> BatchOrder:
+    """What the executor is told for a grant. Checkpoints lie in a folder of the plan's, and carry the lease's number."""
+    return BatchOrder(
+        lease=grant.lease,
+        attempt=grant.lease,
+        origin=grant.origin,
+        checkpoint=grant.checkpoint,
+        build_values=grant.build_values,
+        stages=tuple(
+            StageOrder(
+                s.node, s.start, s.end, {name: form_from_data(d) for name, d in s.forms.items()}, metrics=s.metrics
+            )
+            for s in grant.stages
+        ),
+        file_prefix=f"{plan}/",
+    )

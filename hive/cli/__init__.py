@@ -1,0 +1,1 @@
+"""The commands: they read arguments and files, and hand over. Nothing below imports them."""

@@ -1,0 +1,137 @@
+"""`hive-coordinator`: owns a root and serves it. It must not know what the coordinator decides."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import logging
+import signal
+import sys
+import time
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from hive.actors.actor import Called
+from hive.actors.coordinator import AggregatorAt, Coordinator, CoordinatorSettings
+from hive.actors.processes import EXIT_USAGE, Child, end_with_parent, keep_running
+from hive.actors.runtime import Runtime, ZmqNetwork
+from hive.errors import HiveError, StudyError
+from hive.storage.lmdb_store import LmdbStore
+from hive.storage.root import Root
+
+__all__ = ["CoordinatorFile", "main", "read_config"]
+
+OWNER_WAIT_S = 5.0
+"""The processes of a run that was killed need a moment to notice it."""
+
+
+class CoordinatorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The keys of conf/coordinator.toml, where each is explained."""
+
+    root: str = ".hive"
+    listen: str = "tcp://127.0.0.1:7077"
+    lease_s: float = 30.0
+    session_lease_s: float = 60.0
+    attempts_max: int = 3
+
+
+def read_config(path: Path | None, kind: type[Any]) -> Any:
+    """A configuration file, its keys checked; the defaults without one.
+
+    Raises:
+        StudyError: it cannot be read, is no TOML, or has a key that does not exist or a value of the wrong kind.
+    """
+    try:
+        return kind() if path is None else msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), kind)
+    except (OSError, tomllib.TOMLDecodeError, msgspec.MsgspecError) as error:
+        raise StudyError(f"{path}: {error}") from error
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve until told to end."""
+    parser = argparse.ArgumentParser(prog="hive-coordinator", description="Owns a root: search plans, checkpoints, leases.")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="see conf/coordinator.toml")
+    parser.add_argument("--root", metavar="DIR", help="the folder it owns")
+    parser.add_argument("--listen", metavar="URL", help="where it listens; on loopback, or ipc")
+    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--close-runs", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args(argv)
+    try:
+        file: CoordinatorFile = read_config(arguments.config, CoordinatorFile)
+        given = {k: v for k in ("root", "listen") if (v := getattr(arguments, k)) is not None}
+        file = msgspec.structs.replace(file, **given)
+        with Root.acquire(file.root, wait_s=OWNER_WAIT_S) as root:
+            if arguments.child:
+                end_with_parent()
+            asyncio.run(serve(root, file, close_runs=arguments.close_runs))
+    except HiveError as error:
+        print(f"hive: {error}", file=sys.stderr)
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
+    """Run the coordinator and keep its aggregator running."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    store = LmdbStore(root.store_path)
+    settings = CoordinatorSettings(
+        session_lease_s=file.session_lease_s,
+        lease_s=file.lease_s,
+        attempts_max=file.attempts_max,
+        checkpoints=str(root.checkpoints_path),
+        close_runs=close_runs,
+    )
+    network = ZmqNetwork(zmq.Context(), "coordinator", file.listen)
+    runtime = Runtime(Coordinator(store, time.time(), settings), network, store=store)
+    runtime.start()
+    root.publish_address(network.address)
+    logging.info("serving %s at %s", root.path, network.address)
+    aggregator = asyncio.create_task(keep_aggregating(root, network.address, runtime))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.failed.cancel)
+    try:
+        with contextlib.suppress(asyncio.CancelledError):
+            await runtime.failed
+    finally:
+        aggregator.cancel()
+        await asyncio.gather(aggregator, return_exceptions=True)
+        runtime.close()
+
+
+async def keep_aggregating(root: Root, address: str, runtime: Runtime) -> None:
+    """Keep an aggregator running beside the coordinator's own address, and say where it is."""
+    listen = f"{address}-curves" if address.startswith("ipc") else "tcp://127.0.0.1:0"
+    where = root.path / "curves-address"
+    command = ["-m", "hive.cli.aggregator", "--store", str(root.path / "curves"), "--listen", listen]
+
+    async def tell() -> None:
+        told = ""
+        while True:
+            with contextlib.suppress(OSError):
+                now = where.read_text(encoding="utf-8")
+                if now != told:
+                    told = now
+                    runtime.post(Called(AggregatorAt(now)))
+            await asyncio.sleep(0.5)
+
+    teller = asyncio.create_task(tell())
+    where.unlink(missing_ok=True)
+    try:
+        await keep_running(
+            lambda: Child.start([*command, "--address-file", str(where)], root.logs_path / "aggregator.log"), lambda _: None
+        )
+    except HiveError as error:
+        logging.warning("no curves are kept: %s", error)
+    finally:
+        teller.cancel()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""`hive`: reads the command line and calls the command. It must not know what the commands do.
+
+Exit codes: 0 it worked; 1 training code failed, or nothing completed; 2 what was asked is wrong; 130 Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+
+from hive.errors import HiveError
+
+__all__ = ["main"]
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(prog="hive", description="Hyper-parameter search that trains shared beginnings once.")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the study that a file defines")
+    run.add_argument("file", type=Path, metavar="FILE", help="Python file that defines `study` and `tuner`")
+    run.add_argument("--trainers", type=positive, metavar="N", help="local trainers (default: one a GPU, else by cores)")
+    run.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="where results are kept (.hive)")
+    where = run.add_mutually_exclusive_group()
+    where.add_argument("--url", metavar="URL", help="a coordinator that runs already, in place of a root of this run's own")
+    where.add_argument("--inline", action="store_true", help="everything in this process, for debuggers")
+    run.add_argument("--no-merge", dest="merge", action="store_false", help="train every trial apart, in a plan of its own")
+    run.add_argument("--fresh", action="store_true", help="begin a new plan; the old one is left as it is")
+    run.add_argument("--json", type=Path, metavar="OUT", dest="json_path", help="write a summary here")
+
+    status = commands.add_parser("status", help="how things stand in a root, live or stopped")
+    place = status.add_mutually_exclusive_group()
+    place.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="the root (.hive)")
+    place.add_argument("--url", metavar="URL", help="a coordinator that runs")
+    status.add_argument("--json", action="store_true", help="as JSON")
+
+    check = commands.add_parser("check", help="does your trainer give the same bits whichever way hive trains it?")
+    check.add_argument("file", type=Path, metavar="FILE", help="Python file that defines `study` and `tuner`")
+    check.add_argument("--json", action="store_true", help="as JSON")
+    return top
+
+
+def positive(word: str) -> int:
+    """A whole number from 1."""
+    number = int(word) if word.isdecimal() else 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{word!r} is no whole number from 1")
+    return number
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    arguments = vars(parser().parse_args(argv))
+    command = import_module(f"hive.cli.{arguments.pop('command')}")
+    try:
+        return int(command.main(**arguments))
+    except HiveError as error:
+        print(f"hive: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("hive: stopped; what was trained is kept, and the same command goes on from there", file=sys.stderr)
+        return 130

@@ -1,0 +1,79 @@
+"""`hive run FILE`: what `python FILE` does, with options. It must not know how a study is run.
+
+The file is executed as `__main__`, so its own `if __name__ == "__main__":` part decides. If it runs no study itself, its `study` is run
+with its `tuner`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from hive import study as studies
+from hive.errors import HiveError, StudyError
+from hive.launch import RunOptions
+from hive.training.source import user_traceback
+
+__all__ = ["execute", "main", "named"]
+
+
+def main(
+    file: Path,
+    trainers: int | None,
+    root: Path,
+    url: str | None,
+    inline: bool,
+    merge: bool,
+    fresh: bool,
+    json_path: Path | None,
+) -> int:
+    """Run the study; 0 if some trial completed and no training code failed, else 1."""
+    studies.run_options = RunOptions(trainers, root, url, inline, merge, fresh, json_path)
+    module = execute(file)
+    if not studies.results:
+        named(module, file, "study", studies.Study).run(named(module, file, "tuner", object))
+    return 0 if all(result.succeeded for result in studies.results) else 1
+
+
+def execute(file: Path) -> ModuleType:
+    """Execute a file as `__main__`, as Python would.
+
+    Raises:
+        StudyError: there is no such file.
+        HiveError: what it did with hive was wrong; or it raised, and the message is its own traceback.
+    """
+    try:
+        source = file.read_bytes()
+    except OSError as error:
+        raise StudyError(f"cannot read {file}: {error.strerror}") from error
+    module = ModuleType("__main__")
+    module.__file__ = str(file.resolve())
+    sys.modules["__main__"] = module
+    sys.argv[:] = [str(file)]
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        exec(compile(source, module.__file__, "exec"), module.__dict__)  # noqa: S102  (the user's own program)
+    except HiveError as error:
+        if isinstance(error, studies.StudyError) or studies.results:
+            raise
+        raise type(error)(f"{file}: {error}") from error
+    except (Exception, SystemExit) as error:
+        if isinstance(error, SystemExit) and error.code in (None, 0):
+            return module
+        raise StudyError(f"{file} failed:\n{user_traceback(error)}") from error
+    return module
+
+
+def named(module: ModuleType, file: Path, name: str, kind: type[Any]) -> Any:
+    """What a file calls `name`.
+
+    Raises:
+        StudyError: it has no such name, or it is something else.
+    """
+    found = getattr(module, name, None)
+    if found is None or not isinstance(found, kind):
+        had = "defines no" if found is None else f"has a {type(found).__name__} for its"
+        raise StudyError(f"{file} {had} `{name}`: write `study = hive.Study(...)` and `tuner = ...` at the top of the file")
+    return found

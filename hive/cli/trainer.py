@@ -1,0 +1,166 @@
+"""A trainer's process: training in the main thread, messages in another. It must not know what is trained, or for whom.
+
+Its arguments come down the lifeline that its node manager holds, so that no path or setting shows in the process list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import zmq
+
+from hive.actors.actor import JobReported
+from hive.actors.messages import StartTrainer
+from hive.actors.processes import end_with_parent
+from hive.actors.runtime import Runtime, ZmqNetwork
+from hive.actors.trainer import TrainerActor
+from hive.errors import HiveError, StudyError
+from hive.training.executor import Executor
+from hive.training.fingerprint import fingerprint
+from hive.training.source import TrainerLocation, find_trainer
+from hive.training.trainer import Trainer
+
+__all__ = ["TrainerArguments", "main"]
+
+
+class TrainerArguments(msgspec.Struct, frozen=True):
+    """What a trainer's process is told.
+
+    Attributes:
+        node: its node manager's name.
+        device: where it trains.
+        coordinator: the coordinator's address.
+        node_address: its node manager's address, for curves.
+        start: the coordinator's order.
+    """
+
+    node: str
+    device: str
+    coordinator: str
+    node_address: str
+    start: StartTrainer
+
+
+class QueuedTraining:
+    """Hands batches from the messages' thread to the training thread."""
+
+    def __init__(self) -> None:
+        self.orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self.executor: Executor | None = None
+
+    def start(self, job: str, order: Any, runtime: Runtime) -> None:
+        """Begin a batch."""
+        self.orders.put(order)
+
+    def stop(self, job: str) -> None:
+        """Leave a batch at its next step."""
+        if self.executor is not None:
+            self.executor.stop(int(job))
+
+
+def main() -> int:
+    """Train what comes until the node manager is gone."""
+    given = read_arguments()
+    end_with_parent()
+    trainer_class, broken = load(given.start)
+    jobs, here = QueuedTraining(), Messages(given, broken)
+    thread = threading.Thread(target=here.run, args=(jobs,), name="messages", daemon=True)
+    thread.start()
+    here.ready.wait()
+    if trainer_class is None:
+        thread.join()
+        return 1
+    executor = jobs.executor = make_executor(trainer_class, given, here)
+    while True:
+        for _ in executor.run(jobs.orders.get()):
+            pass
+
+
+def read_arguments() -> TrainerArguments:
+    """The arguments: four bytes of length, then MessagePack."""
+    length = int.from_bytes(read_exactly(4), "big")
+    return msgspec.msgpack.decode(read_exactly(length), type=TrainerArguments)
+
+
+def read_exactly(count: int) -> bytes:
+    """So many bytes of the lifeline."""
+    data = b""
+    while len(data) < count:
+        part = os.read(0, count - len(data))
+        if not part:
+            sys.exit("the node manager was gone before it said what to train")
+        data += part
+    return data
+
+
+def load(order: StartTrainer) -> tuple[type[Trainer] | None, str | None]:
+    """The trainer's class, or why it cannot be had."""
+    source = order.source
+    try:
+        found = find_trainer(TrainerLocation(source.path, source.module, source.qualname, source.search))
+        if fingerprint(found).digest != order.fingerprint:
+            raise StudyError(f"{source.path} has changed since this run began: run the study again")
+    except HiveError as error:
+        return None, str(error)
+    return found, None
+
+
+def make_executor(trainer_class: type[Trainer], given: TrainerArguments, here: Messages) -> Executor:
+    """The executor of this process's plan."""
+    source = given.start.source
+    return Executor(
+        trainer_class,
+        device="cuda:0" if given.device.startswith("cuda") else given.device,
+        seed=source.seed,
+        fixed=source.fixed,
+        threads=source.threads,
+        folder=Path(given.start.checkpoints),
+        report=here.report,
+        metric=source.metric,
+        eval_every=source.eval_every,
+        checkpoint_every_s=source.checkpoint_every_s,
+    )
+
+
+class Messages:
+    """The thread that speaks with the coordinator."""
+
+    def __init__(self, given: TrainerArguments, broken: str | None) -> None:
+        self.given = given
+        self.broken = broken
+        self.ready = threading.Event()
+        self.runtime: Runtime | None = None
+
+    def report(self, report: Any) -> None:
+        """From the training thread or the writer's: hand a report to the actor."""
+        if self.runtime is not None:
+            self.runtime.post_from_thread(JobReported("", report))
+
+    def run(self, jobs: QueuedTraining) -> None:
+        """The thread's life."""
+        try:
+            asyncio.run(self.serve(jobs))
+        finally:
+            os._exit(1)  # nobody would hear of what the training thread does from here on
+
+    async def serve(self, jobs: QueuedTraining) -> None:
+        given, order = self.given, self.given.start
+        network = ZmqNetwork(zmq.Context(), f"trainer:{order.trainer}")
+        network.connect("coordinator", given.coordinator)
+        network.connect("node", given.node_address)
+        actor = TrainerActor(order.trainer, given.node, order.plan, broken=self.broken)
+        self.runtime = Runtime(actor, network, jobs=jobs)
+        self.runtime.start()
+        self.ready.set()
+        await self.runtime.failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,219 @@
+"""A study as its tuner sees it, over a session: requests become messages, answers become awaited results.
+
+One `LiveStudy` lives in one asyncio loop. It numbers the trials, wakes whoever awaits an answer, and keeps the table that the run
+ends with. It must not know how the session reaches a coordinator, or how anything is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hive.actors.messages import AskedTrial, Told
+from hive.actors.session import AskCall, ReleaseCall
+from hive.errors import SpaceError
+from hive.planner.sequences import Sequence as HyperSequence
+from hive.planner.space import Config, GridSpace, config_key
+from hive.tuners.tuner import Request, Result
+
+__all__ = ["LiveStudy", "Trial", "TrialStatus"]
+
+TrialStatus = Literal["complete", "stopped", "failed"]
+
+
+@dataclass(slots=True)
+class Trial:
+    """A trial of a study, as it stands.
+
+    Attributes:
+        number: its place in the study, from 0.
+        config: its sequences by name.
+        steps: what it reached by its last answered request; 0 before the first.
+        metrics: what `evaluate()` returned there; None before the first answer, and where the study's metric was not finite.
+        status: "complete" if it reached its tuner's last step, "stopped" if the tuner ended it before, "failed".
+        error: why it failed; None if it did not.
+        state_digest: SHA-256 of what `save()` returned there.
+    """
+
+    number: int
+    config: Config
+    steps: int = 0
+    metrics: dict[str, float] | None = None
+    status: TrialStatus = "stopped"
+    error: str | None = None
+    state_digest: str | None = None
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        config = ", ".join(f"{name}={sequence!r}" for name, sequence in self.config.items())
+        metrics = ", ".join(f"{name} {value:.4g}" for name, value in (self.metrics or {}).items())
+        return f"trial {self.number}: {metrics or self.error or 'no answer'} at step {self.steps} ({config})"
+
+
+class LiveStudy:
+    """The `StudyView` that tuners get.
+
+    Args:
+        metric: the study's metric.
+        mode: whether less or more of it is better.
+        ask: hands a call to the session.
+        changed: called after each answer, for whoever shows the run.
+    """
+
+    def __init__(
+        self,
+        metric: str,
+        mode: Literal["min", "max"],
+        ask: Callable[[Any], None],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.metric = metric
+        self.mode: Literal["min", "max"] = mode
+        self.ask = ask
+        self.changed = changed
+        self.space: GridSpace | None = None
+        self.complete_at = 0
+        self.trials: list[Trial] = []
+        self.by_key: dict[str, Trial] = {}
+        self.waiting: dict[tuple[int, int], list[Callable[[Result], None]]] = {}
+        self.measured_only: set[tuple[int, int]] = set()
+        self.user_errors = 0
+
+    # -- what a tuner does --------------------------------------------------------------------------------------
+
+    async def train(self, config: Config, steps: int) -> Result:
+        """See `StudyView`."""
+        return (await self.train_all([(config, steps)]))[0]
+
+    async def train_all(self, requests: Sequence[Request]) -> list[Result]:
+        """See `StudyView`."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[Result]] = [loop.create_future() for _ in requests]
+        self.request(requests, [future_setter(future) for future in futures])
+        return [await future for future in futures]
+
+    async def as_answered(self, requests: Sequence[Request]) -> AsyncIterator[Result]:
+        """See `StudyView`."""
+        queue: asyncio.Queue[Result] = asyncio.Queue()
+        self.request(requests, [queue.put_nowait] * len(requests))
+        for _ in requests:
+            yield await queue.get()
+
+    def release(self, config: Config) -> None:
+        """See `StudyView`."""
+        trial = self.by_key.get(config_key(config))
+        if trial is not None:
+            self.ask(ReleaseCall([trial.number]))
+
+    async def now(self) -> float:
+        """See `StudyView`."""
+        return time.time()
+
+    async def eval(self, config: Config, step: int) -> Result:
+        """See `StudyView`. The trial's own steps and metrics stay what they are."""
+        trial = self.trial(config)
+        if trial.steps:
+            self.measured_only.add((trial.number, step))
+        return await self.train(config, step)
+
+    # -- requests -----------------------------------------------------------------------------------------------
+
+    def request(self, requests: Sequence[Request], tell: Sequence[Callable[[Result], None]]) -> None:
+        """Ask for all of these in one message; each is told to its callable."""
+        asked = []
+        for (config, steps), callback in zip(requests, tell, strict=True):
+            if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
+                raise SpaceError(f"{steps!r} steps were asked for: a trial trains for a whole number of steps, 1 or more")
+            trial = self.trial(config)
+            descriptors = {name: sequence.descriptor() for name, sequence in config.items()}
+            asked.append(AskedTrial(trial.number, steps, descriptors))
+            self.waiting.setdefault((trial.number, steps), []).append(callback)
+        if asked:
+            self.ask(AskCall(asked))
+
+    def trial(self, config: Config) -> Trial:
+        """The trial of a config; a new one if it is the first of its kind.
+
+        Raises:
+            SpaceError: it is not a config of this study.
+        """
+        self.check(config)
+        key = config_key(config)
+        trial = self.by_key.get(key)
+        if trial is None:
+            trial = self.by_key[key] = Trial(len(self.trials), dict(config))
+            self.trials.append(trial)
+        return trial
+
+    def check(self, config: Config) -> None:
+        for name, sequence in config.items():
+            if not isinstance(sequence, HyperSequence):
+                raise SpaceError(f"config[{name!r}] is {sequence!r}, not a sequence: write Constant({sequence!r})")
+        if self.space is not None:
+            self.space.check(config)
+
+    # -- answers ------------------------------------------------------------------------------------------------
+
+    def told(self, answer: Told) -> None:
+        """Take in an answer: the table changes, and whoever awaits it goes on."""
+        trial = self.trials[answer.trial]
+        error = answer.error if answer.error is not None else self.unfit(answer)
+        if answer.error is not None:
+            self.user_errors += 1
+        result = Result(
+            trial=trial.number,
+            config=trial.config,
+            steps=answer.step,
+            metrics=answer.metrics if error is None else None,
+            status="complete" if error is None else "failed",
+            error=error,
+        )
+        if (trial.number, answer.step) not in self.measured_only:
+            self.update(trial, answer, error)
+        for tell in self.waiting.pop((trial.number, answer.step), []):
+            tell(result)
+        self.changed()
+
+    def unfit(self, answer: Told) -> str | None:
+        """Why an answer cannot rank its trial; None if it can."""
+        metrics = answer.metrics or {}
+        if self.metric not in metrics:
+            had = ", ".join(metrics) or "nothing"
+            return f"evaluate() returned no {self.metric!r} at step {answer.step}, which the study ranks by; it returned {had}"
+        if not math.isfinite(metrics[self.metric]):
+            return f"{self.metric} is {metrics[self.metric]} at step {answer.step}"
+        return None
+
+    def update(self, trial: Trial, answer: Told, error: str | None) -> None:
+        if answer.error is None:
+            trial.steps = answer.step
+            trial.metrics = answer.metrics if error is None else None
+            trial.state_digest = answer.digest
+        trial.error = error
+        if error is not None:
+            trial.status = "failed"
+        else:
+            trial.status = "complete" if trial.steps >= self.complete_at else "stopped"
+
+    def best(self) -> Trial | None:
+        """The trial with the best last value among the complete ones, else among those with most steps; ties to the lower."""
+        measured = [t for t in self.trials if t.status != "failed" and t.metrics is not None]
+        complete = [t for t in measured if t.status == "complete"]
+        most = max((t.steps for t in measured), default=0)
+        sign = -1.0 if self.mode == "max" else 1.0
+        candidates = complete or [t for t in measured if t.steps == most]
+        return min(candidates, key=lambda t: (sign * (t.metrics or {})[self.metric], t.number), default=None)
+
+
+def future_setter(future: asyncio.Future[Result]) -> Callable[[Result], None]:
+    """What sets a future, unless whoever awaited it is gone."""
+
+    def tell(result: Result) -> None:
+        if not future.done():
+            future.set_result(result)
+
+    return tell

@@ -1,0 +1,242 @@
+"""How a run reaches a coordinator: at an address, in processes of its own, or all in this one process.
+
+Each way is an async context manager that gives the runtime of a session. The local processes are this one's children: a coordinator
+(with its aggregator) and one node manager, each started again if it ends. It must not know tuners, trials, or what is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import zmq
+
+from hive.actors.actor import JobReported
+from hive.actors.coordinator import Coordinator, CoordinatorSettings
+from hive.actors.messages import Opened, OpenRun
+from hive.actors.processes import Child, keep_running
+from hive.actors.runtime import Hub, Runtime, ZmqNetwork
+from hive.actors.session import Session
+from hive.actors.trainer import TrainerActor
+from hive.storage.lmdb_store import LmdbStore
+from hive.storage.root import Root
+from hive.training.executor import Executor
+from hive.training.trainer import Trainer
+
+__all__ = ["RunOptions", "connect"]
+
+OWNER_WAIT_S = 5.0
+"""A coordinator whose run was killed needs a moment to notice that its lifeline ended."""
+
+owned: set[str] = set()  # the roots that this process has run on: their open runs are its own
+
+
+@dataclass(slots=True)
+class RunOptions:
+    """How a study is run; what `hive run` takes from its command line.
+
+    Attributes:
+        trainers: local trainers; None for one a GPU, else as many as the cores allow.
+        root: the folder that holds store, checkpoints and logs.
+        url: the address of a coordinator that runs already; None for one of this run's own.
+        inline: everything in this process, training in the main thread.
+        merge: whether equal beginnings are trained once.
+        fresh: begin a new plan, and leave the old one.
+        json_path: where the summary goes; None for nowhere.
+    """
+
+    trainers: int | None = None
+    root: Path = Path(".hive")
+    url: str | None = None
+    inline: bool = False
+    merge: bool = True
+    fresh: bool = False
+    json_path: Path | None = None
+
+
+def connect(
+    options: RunOptions, opening: OpenRun, trainer_class: type[Trainer], session: Session, deliver: Callable[[Any], None]
+) -> contextlib.AbstractAsyncContextManager[Runtime]:
+    """The runtime of `session`, started, by the way that the options say."""
+    if options.inline:
+        return inline(options, opening, trainer_class, session, deliver)
+    if options.url is not None:
+        return remote(options.url, session, deliver)
+    return local(options, opening, session, deliver)
+
+
+@contextlib.asynccontextmanager
+async def remote(url: str, session: Session, deliver: Callable[[Any], None]) -> AsyncIterator[Runtime]:
+    """A session with a coordinator that runs already."""
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    network = ZmqNetwork(context, f"session:{session.run}:{secrets.token_hex(4)}")
+    network.connect("coordinator", url)
+    runtime = Runtime(session, network, deliver=deliver)
+    runtime.start()
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+        context.term()
+
+
+@contextlib.asynccontextmanager
+async def local(
+    options: RunOptions, opening: OpenRun, session: Session, deliver: Callable[[Any], None]
+) -> AsyncIterator[Runtime]:
+    """A session with a coordinator and a node manager of its own."""
+    folder = Path(tempfile.mkdtemp(prefix="hive-"))
+    address = f"ipc://{folder}/c"
+    root = str(options.root.absolute())
+    count = options.trainers or default_trainers(opening.source.threads)
+    coordinator = ["-m", "hive.cli.coordinator", "--root", root, "--listen", address, "--child"]
+    worker = ["-m", "hive.cli.worker", "--connect", address, "--node", "local", "--logs", f"{root}/logs", "--child"]
+    worker += ["--devices", ",".join(devices(count))]
+    if root not in owned:
+        coordinator.append("--close-runs")
+        owned.add(root)
+
+    def coordinator_started(_: Child) -> None:
+        if "--close-runs" in coordinator:
+            coordinator.remove("--close-runs")
+
+    tasks = [
+        asyncio.create_task(keep_running(lambda: Child.start(coordinator, folder / "coordinator"), coordinator_started)),
+        asyncio.create_task(keep_running(lambda: Child.start(worker, folder / "worker"), lambda _: None)),
+    ]
+    try:
+        async with remote(address, session, deliver) as runtime:
+            for task in tasks:
+                task.add_done_callback(lambda done: pass_on(done, runtime))
+            yield runtime
+    finally:
+        for task in reversed(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pass_on(task: asyncio.Task[None], runtime: Runtime) -> None:
+    """A process that was given up ends the run."""
+    if not task.cancelled() and task.exception() is not None and not runtime.failed.done():
+        runtime.failed.set_exception(task.exception() or RuntimeError("unreachable"))
+
+
+def default_trainers(threads: int) -> int:
+    """One a GPU; without GPUs as many as the cores allow."""
+    return len(gpus()) or max(1, (os.cpu_count() or 1) // threads)
+
+
+def gpus() -> list[str]:
+    """The GPUs that this user may use, told without torch: what CUDA_VISIBLE_DEVICES says, else the driver's device files."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [f"cuda:{i}" for i, name in enumerate(visible.split(",")) if name.strip() not in ("", "-1")]
+    return [f"cuda:{i}" for i in range(len(list(Path("/dev").glob("nvidia[0-9]*"))))]
+
+
+def devices(count: int) -> list[str]:
+    """The devices of so many trainers: GPUs in turn, or the CPU."""
+    found = gpus()
+    return [found[i % len(found)] if found else "cpu" for i in range(count)]
+
+
+# -- all in one process ---------------------------------------------------------------------------------------
+
+
+class InlineTraining:
+    """Runs a trainer's batches in the loop's own thread, a step at a time, so that a debugger stops where the user expects."""
+
+    def __init__(self, trainer_class: type[Trainer], opening: OpenRun, root: Root) -> None:
+        source = opening.source
+        self.runtime: Runtime | None = None
+        self.executor = Executor(
+            trainer_class,
+            device=devices(1)[0],
+            seed=source.seed,
+            fixed=source.fixed,
+            threads=source.threads,
+            folder=root.checkpoints_path,
+            report=self.report,
+            metric=source.metric,
+            eval_every=source.eval_every,
+            checkpoint_every_s=source.checkpoint_every_s,
+        )
+        self.task: asyncio.Task[None] | None = None
+
+    def report(self, report: Any) -> None:
+        """From the training thread or the writer's."""
+        if self.runtime is not None:
+            self.runtime.post_from_thread(JobReported("", report))
+
+    def start(self, job: str, order: Any, runtime: Runtime) -> None:
+        """Begin a batch."""
+        self.runtime = runtime
+        self.task = asyncio.get_running_loop().create_task(self.run(order))
+
+    async def run(self, order: Any) -> None:
+        for _ in self.executor.run(order):
+            await asyncio.sleep(0)
+
+    def stop(self, job: str) -> None:
+        """Leave the batch at its next step."""
+        self.executor.stop(int(job))
+
+    async def close(self) -> None:
+        """End what runs."""
+        self.executor.stop()
+        if self.task is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.task
+        self.executor.close()
+
+
+@contextlib.asynccontextmanager
+async def inline(
+    options: RunOptions,
+    opening: OpenRun,
+    trainer_class: type[Trainer],
+    session: Session,
+    deliver: Callable[[Any], None],
+) -> AsyncIterator[Runtime]:
+    """Coordinator, trainer and session in this process, with a queue in place of sockets."""
+    with Root.acquire(options.root, wait_s=OWNER_WAIT_S) as root:
+        store = LmdbStore(root.store_path)
+        settings = CoordinatorSettings(lease_s=float("inf"), close_runs=str(root.path) not in owned)
+        owned.add(str(root.path))
+        hub = Hub()
+        training = InlineTraining(trainer_class, opening, root)
+        coordinator = Runtime(Coordinator(store, time.time(), settings), hub.network("coordinator"), store=store)
+        runtimes = [coordinator]
+
+        def delivered(answer: Any) -> None:
+            if isinstance(answer, Opened) and len(runtimes) == 2:
+                actor = TrainerActor("inline", "inline", answer.plan)
+                runtimes.append(Runtime(actor, hub.network("trainer"), jobs=training))
+                runtimes[-1].start()
+            deliver(answer)
+
+        runtimes.append(Runtime(session, hub.network("session"), deliver=delivered))
+        coordinator.failed.add_done_callback(lambda done: first_failure(done, runtimes[1]))
+        for runtime in list(runtimes):
+            runtime.start()
+        try:
+            yield runtimes[1]
+        finally:
+            await training.close()
+            for runtime in reversed(runtimes):
+                runtime.close()
+
+
+def first_failure(done: asyncio.Future[None], runtime: Runtime) -> None:
+    if not done.cancelled() and done.exception() is not None and not runtime.failed.done():
+        runtime.failed.set_exception(done.exception() or RuntimeError("unreachable"))

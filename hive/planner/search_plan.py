@@ -1,0 +1,248 @@
+"""The search plan: every step that anybody asked for, told apart by the values that were in force before it.
+
+A node is a set of forms, one for each hyper-parameter, from a step on, after a parent. It is open-ended: children hang on the
+step where they leave it. A *place* is (node, step): the state of training after the steps [0, step) of that node's path. A
+request is a place that somebody wants measured, with the set of those who want it; a standing is what was found there.
+
+(Hippo, section 3.2. The paper's plan also keeps which node runs; ours keeps promises, which say up to where.)
+
+It must not know messages, trainers, stores, or clocks. Its only callers are the stage tree, which reads it, and the
+coordinator, which changes it and writes each change down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from hive.planner.pieces import Form, Value
+from hive.planner.space import Segment
+
+__all__ = ["Node", "Place", "Request", "SearchPlan", "Standing", "Wanter"]
+
+
+class Place(NamedTuple):
+    """The state of training after the steps [0, step) along a node's path. A node's own places have step > start."""
+
+    node: int
+    step: int
+
+
+class Wanter(NamedTuple):
+    """Who wants a request answered: a trial of a run."""
+
+    run: str
+    trial: int
+
+
+@dataclass(slots=True)
+class Standing:
+    """What stands at a place: a checkpoint to start from, and the metrics, once somebody wanted them.
+
+    Attributes:
+        checkpoint: the checkpoint's file name.
+        digest: SHA-256 of the state.
+        metrics: what `evaluate()` returned; None if nobody asked yet.
+    """
+
+    checkpoint: str
+    digest: str
+    metrics: Mapping[str, float] | None = None
+
+
+@dataclass(slots=True)
+class Request:
+    """A step asked for on a node.
+
+    Attributes:
+        order: its number among all requests of the plan, in order of first asking.
+        wanters: who waits for the answer; empty once all have it or let go.
+    """
+
+    order: int
+    wanters: set[Wanter] = field(default_factory=set)
+
+
+@dataclass(slots=True)
+class Node:
+    """These forms from `start` on, after `parent`.
+
+    Attributes:
+        number: its identity within the plan, from 0 in order of creation.
+        parent: the node it leaves; None at the plan's roots, which start at step 0.
+        lane: the trial a root is kept apart for when nothing may be shared; None where equal beginnings merge.
+        children: by (step where they leave, key of their forms).
+        requests: by step; only those that somebody still waits for.
+        standings: by step.
+        trained_to: the greatest step up to which this node's steps were ever trained; `start` if none was.
+    """
+
+    number: int
+    parent: Node | None
+    start: int
+    forms: Mapping[str, Form]
+    lane: int | None = None
+    children: dict[tuple[int, str], Node] = field(default_factory=dict)
+    requests: dict[int, Request] = field(default_factory=dict)
+    standings: dict[int, Standing] = field(default_factory=dict)
+    trained_to: int = 0
+
+    def values(self, step: int) -> dict[str, Value]:
+        """Every hyper-parameter's value at an absolute step of this node."""
+        return {name: form.value(step) for name, form in self.forms.items()}
+
+
+def forms_key(forms: Mapping[str, Form], lane: int | None = None) -> str:
+    """Equal exactly where the forms are, name by name, in the same lane."""
+    body = ",".join(f"{name}={forms[name].key}" for name in sorted(forms))
+    return body if lane is None else f"lane {lane}: {body}"
+
+
+class SearchPlan:
+    """One durable tree of what was asked and what was found, shared by all studies of one plan key."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Node] = []
+        self.roots: dict[str, Node] = {}
+        self.promises: dict[Place, int] = {}
+        self.pending: dict[Place, None] = {}
+        self.requests_made = 0
+
+    # -- growing ------------------------------------------------------------------------------------------------
+
+    def add_node(self, parent: int | None, start: int, forms: Mapping[str, Form], lane: int | None = None) -> Node:
+        """Create a node, or take one back from its record; numbers must come in order."""
+        above = None if parent is None else self.nodes[parent]
+        node = Node(len(self.nodes), above, start, forms, lane, trained_to=start)
+        self.nodes.append(node)
+        if above is None:
+            self.roots[forms_key(forms, lane)] = node
+        else:
+            above.children[start, forms_key(forms)] = node
+        return node
+
+    def place(self, segments: Sequence[Segment], lane: int | None = None) -> tuple[Place, list[Node]]:
+        """The place at the end of a config's segments, and the nodes that had to be created on the way.
+
+        Args:
+            segments: they cover [0, steps), steps >= 1.
+            lane: a trial to keep apart from all others; None to share.
+        """
+        node: Node | None = None
+        created: list[Node] = []
+        for segment in segments:
+            child = self.child(node, segment, lane)
+            if child is None:
+                child = self.add_node(node and node.number, segment.start, segment.forms, lane if node is None else None)
+                created.append(child)
+            node = child
+        assert node is not None, "a config has at least one segment"
+        return Place(node.number, segments[-1].end), created
+
+    def child(self, node: Node | None, segment: Segment, lane: int | None) -> Node | None:
+        if node is None:
+            return self.roots.get(forms_key(segment.forms, lane))
+        return node.children.get((segment.start, forms_key(segment.forms)))
+
+    # -- asking -------------------------------------------------------------------------------------------------
+
+    def want(self, place: Place, wanter: Wanter) -> bool:
+        """Add a wanter to the request at `place`; false if it is answered already and nothing was added."""
+        node = self.nodes[place.node]
+        if self.answer(place) is not None:
+            return False
+        request = node.requests.get(place.step)
+        if request is None:
+            request = node.requests[place.step] = Request(self.requests_made)
+            self.requests_made += 1
+            self.pending[place] = None
+        request.wanters.add(wanter)
+        return True
+
+    def let_go(self, place: Place, wanter: Wanter) -> None:
+        """Remove a wanter; the request goes with the last one. Nothing that was found is forgotten."""
+        request = self.nodes[place.node].requests.get(place.step)
+        if request is not None:
+            request.wanters.discard(wanter)
+            if not request.wanters:
+                self.take(place)
+
+    def take(self, place: Place) -> set[Wanter]:
+        """Remove the request at `place`: those who waited for it."""
+        request = self.nodes[place.node].requests.pop(place.step, None)
+        self.pending.pop(place, None)
+        return request.wanters if request is not None else set()
+
+    # -- finding ------------------------------------------------------------------------------------------------
+
+    def answer(self, place: Place) -> Standing | None:
+        """What stands at `place`, if it holds metrics."""
+        standing = self.nodes[place.node].standings.get(place.step)
+        return standing if standing is not None and standing.metrics is not None else None
+
+    def record(self, place: Place, standing: Standing) -> Standing:
+        """Write down what was found at a place: what stands there afterwards.
+
+        The first record stands; a later one can only add metrics where nobody had measured.
+        """
+        node = self.nodes[place.node]
+        node.trained_to = max(node.trained_to, place.step)
+        first = node.standings.setdefault(place.step, standing)
+        if first.metrics is None:
+            first.metrics = standing.metrics
+        return first
+
+    def promise(self, lease: int, places: Iterable[Place]) -> None:
+        """A granted batch will reach these places."""
+        for place in places:
+            self.promises[place] = lease
+
+    def withdraw(self, lease: int) -> None:
+        """Forget what is left of a lease's promises: it ended, or was lost."""
+        self.promises = {place: by for place, by in self.promises.items() if by != lease}
+
+    def keep(self, lease: int, place: Place) -> None:
+        """A lease's promise is kept (or was never made)."""
+        if self.promises.get(place) == lease:
+            del self.promises[place]
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def floor(self, node: Node, step: int) -> int | None:
+        """The greatest step below `step` where the node has a standing or a promise; None if there is none."""
+        below = [s for s in node.standings if s < step]
+        below += [p.step for p in self.promises if p.node == node.number and p.step < step]
+        return max(below, default=None)
+
+    def way(self, place: Place) -> Iterator[tuple[Node, int, int]]:
+        """What must be trained for a place as things stand: (node, from, to), from the place upwards."""
+        node: Node | None = self.nodes[place.node]
+        step = place.step
+        while node is not None and not self.reached(Place(node.number, step)):
+            floor = self.floor(node, step)
+            yield node, node.start if floor is None else floor, step
+            if floor is not None:
+                return
+            node, step = node.parent, node.start
+
+    def reached(self, place: Place) -> bool:
+        """Whether training can start from `place`, now or when a promise is kept."""
+        return place in self.promises or place.step in self.nodes[place.node].standings
+
+    def blocked(self, place: Place) -> list[Place]:
+        """The pending places that cannot be answered if `place`, the first of its node that failed, cannot be reached.
+
+        Where the state stands already, it is only its measurement that failed.
+        """
+        if place.step in self.nodes[place.node].standings:
+            return [place] if place in self.pending else []
+        return [
+            wanted
+            for wanted in self.pending
+            if any(n.number == place.node and a < place.step <= b for n, a, b in self.way(wanted))
+        ]
+
+    def trained_steps(self) -> int:
+        """How many distinct steps were ever trained."""
+        return sum(node.trained_to - node.start for node in self.nodes)

@@ -1,0 +1,137 @@
+"""The stage tree: what is left to train, cut where training must stop, each step once.
+
+    build(plan) -> stages. A stage is the steps [start, end) under one node. Its end is wanted: a request, or the branch point of
+    something behind it. It starts at the greatest checkpoint or promise below, else where its node leaves its parent. A stage is
+    READY if training can start there now, WAITING if that place is only promised, and otherwise follows its parent stage.
+
+This is algorithm 1 of Hippo (section 3.3) with four repairs, each with a reason:
+
+1. A request under a root gets a stage too. (The paper returns before looking for one.)
+2. A running node is no wall. What a granted batch will reach is a promise, and what lies behind waits for just that.
+   (The paper skips the node for a round, or trains its steps again.)
+3. Two needed steps of one node are chained: 10-15-20, not 10-15 and 10-20.
+4. A branch point is needed only if something behind it is.
+
+Derived when needed, never stored. It must not know leases, trainers or time.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from hive.planner.search_plan import Node, Place, SearchPlan
+
+__all__ = ["Stage", "build"]
+
+
+@dataclass(slots=True, eq=False)
+class Stage:
+    """The steps [start, end) under one node; start == end is a measurement of a state that stands already.
+
+    Attributes:
+        origin: the place whose state it starts from; None for a fresh start at step 0.
+        parent: the stage that ends where this one starts; None if it starts at a standing, a promise, or fresh.
+        waiting: whether its origin is only promised.
+        wanted: how many wait for an answer at its end.
+        order: the oldest request among those behind it.
+        children: the stages that start where this one ends.
+    """
+
+    node: Node
+    start: int
+    end: int
+    origin: Place | None
+    parent: Stage | None = None
+    waiting: bool = False
+    wanted: int = 0
+    order: int = 0
+    children: list[Stage] = field(default_factory=list)
+
+    @property
+    def place(self) -> Place:
+        """Where it ends."""
+        return Place(self.node.number, self.end)
+
+    @property
+    def ready(self) -> bool:
+        """Whether a trainer could begin it now."""
+        return self.parent is None and not self.waiting
+
+
+def build(plan: SearchPlan) -> list[Stage]:
+    """The stages of everything pending, parents before children.
+
+    Each pending request that no promise covers is the end of exactly one stage, and each step that must be trained for it is in
+    exactly one stage. (A stage that starts at a promise waits; what the promise covers is not in the tree.)
+    """
+    promised = promised_steps(plan)
+    stages: dict[Place, Stage] = {}
+    for number, ends in sorted(needed_steps(plan, promised).items()):  # a parent's number is below its children's
+        node = plan.nodes[number]
+        floors = sorted({*node.standings, *promised[number], *ends})
+        for end in sorted(ends):
+            stages[Place(number, end)] = stage_to(plan, node, end, floors, stages)
+    tree = list(stages.values())
+    for stage in reversed(tree):
+        settle(stage)
+    return tree
+
+
+def promised_steps(plan: SearchPlan) -> dict[int, set[int]]:
+    """By node: the steps that granted batches will reach."""
+    promised: dict[int, set[int]] = defaultdict(set)
+    for place in plan.promises:
+        promised[place.node].add(place.step)
+    return promised
+
+
+def needed_steps(plan: SearchPlan, promised: dict[int, set[int]]) -> dict[int, set[int]]:
+    """By node: the steps where a stage must end. Each request's path is walked up to the first start or known path."""
+    needed: dict[int, set[int]] = defaultdict(set)
+    for place in plan.pending:
+        if place in plan.promises:
+            continue
+        node, step = plan.nodes[place.node], place.step
+        if step in node.standings:  # trained already, not measured
+            needed[node.number].add(step)
+            continue
+        while step not in needed[node.number]:
+            needed[node.number].add(step)
+            below = any(s < step for s in node.standings) or any(s < step for s in promised[node.number])
+            if below or node.parent is None:
+                break
+            node, step = node.parent, node.start
+            if plan.reached(Place(node.number, step)):
+                break
+    return needed
+
+
+def stage_to(plan: SearchPlan, node: Node, end: int, floors: list[int], stages: dict[Place, Stage]) -> Stage:
+    """The stage that ends at `end`. `floors`: the node's standings, promises and needed steps, in order."""
+    if end in node.standings:
+        return Stage(node, end, end, Place(node.number, end))
+    below = bisect_left(floors, end)
+    if below:
+        origin = Place(node.number, floors[below - 1])
+    elif node.parent is not None:
+        origin = Place(node.parent.number, node.start)
+    else:
+        return Stage(node, node.start, end, None)
+    if origin.step in plan.nodes[origin.node].standings:
+        return Stage(node, origin.step, end, origin)
+    parent = stages.get(origin)
+    return Stage(node, origin.step, end, origin, parent, waiting=parent is None)
+
+
+def settle(stage: Stage) -> None:
+    """Hang a stage on its parent and let the age of what lies behind it count for it. Children come first."""
+    request = stage.node.requests.get(stage.end)
+    ages = [child.order for child in stage.children]
+    if request is not None:
+        stage.wanted = len(request.wanters)
+        ages.append(request.order)
+    stage.order = min(ages)
+    if stage.parent is not None:
+        stage.parent.children.append(stage)

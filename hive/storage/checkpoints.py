@@ -1,0 +1,245 @@
+"""Checkpoints: copying a state, its digest, and files of it.
+
+A file is a safetensors file that any reader of that format opens: one entry for each tensor and array, and an entry
+`skeleton` of bytes, which holds the rest as MessagePack (skeleton.py) and says what each entry is (leaves.py). No
+pickle: reading runs no code. The file's metadata carry the digest of the state and of the skeleton, and reading
+verifies both.
+
+This module must not know what a trainer, a stage or a lease is. torch is loaded only if a state holds tensors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import struct
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import msgspec
+
+from hive.errors import CheckpointError
+from hive.storage.buffers import IN_FLIGHT_MAX, BorrowedBuffer, Buffer, Pool, Values
+from hive.storage.leaves import Layout, Leaf, UnstorableLeafError, survey
+from hive.storage.skeleton import Packer, canonical, pack_plain, place_of, unpack
+
+__all__ = ["IN_FLIGHT_MAX", "Pool", "Snapshot", "digest", "read_checkpoint", "snapshot", "write_checkpoint"]
+
+HEADER_ALIGN = 64
+"""Bytes; where the data begin in a file, so that every tensor is aligned in memory too."""
+
+HEADER_BYTES_MAX = 100_000_000
+"""Greatest header that is believed; the limit of safetensors itself."""
+
+FORMAT = "1"
+"""Version of the file's form; another one is refused."""
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """A private copy of a state in host memory. Whoever takes one must release it.
+
+    Attributes:
+        tree: the skeleton, packed.
+        buffer: the tensors and arrays.
+    """
+
+    tree: bytes
+    buffer: Buffer
+    pool: Pool
+    released: bool = field(default=False)
+
+    def digest(self) -> str:
+        """SHA-256, in hex, of the state's canonical form. The interpreter is free while it is computed."""
+        form, order = canonical(self.tree, self.buffer.layout.forms)
+        total = hashlib.sha256(struct.pack("<Q", len(form)))
+        total.update(form)
+        for number in order:
+            total.update(self.buffer.leaf_bytes(number))
+        return total.hexdigest()
+
+    def release(self) -> None:
+        """Give the memory back to the pool; a second call does nothing."""
+        if not self.released:
+            self.released = True
+            self.pool.give_back(self.buffer)
+
+
+def snapshot(state: Any, pool: Pool) -> Snapshot:
+    """Copy a state: the one part of a checkpoint that training waits for.
+
+    Args:
+        state: nested dicts, lists, tuples, sets and deques of tensors, arrays and plain values.
+        pool: where the copy is kept; waits while IN_FLIGHT_MAX snapshots of it are not released.
+
+    Raises:
+        CheckpointError: something in the state cannot be stored; names the place and the type.
+    """
+    packer = Packer()
+    tree = packer.pack(state)
+    try:
+        found = survey(packer.leaves)
+        buffer = pool.take(found)
+    except UnstorableLeafError as error:
+        place = place_of(state, error.leaf)
+        text = f"{place} is {error}, which a checkpoint cannot hold; return its parts as plain tensors"
+        raise CheckpointError(text) from None
+    try:
+        buffer.fill(found)
+    except BaseException:
+        pool.give_back(buffer)
+        raise
+    return Snapshot(tree, buffer, pool)
+
+
+def digest(state: Any) -> str:
+    """SHA-256, in hex, of a state's canonical form.
+
+    Equal for states that are equal: types count (1, 1.0 and True differ, so do a list and a tuple); the order of
+    dicts, memory layout, sharing and device do not.
+
+    Raises:
+        CheckpointError: something in the state cannot be stored.
+    """
+    return state.digest() if isinstance(state, Snapshot) else snapshot(state, Pool()).digest()
+
+
+def write_checkpoint(path: Path, snapshot: Snapshot, extras: dict[str, Any]) -> tuple[str, int]:
+    """Write a snapshot to a file that is durable, whole, or not there.
+
+    Args:
+        path: where; its folder must exist.
+        snapshot: the state.
+        extras: plain values that belong to the checkpoint but not to the state or its digest.
+
+    Returns:
+        The state's digest and the file's bytes.
+
+    Raises:
+        CheckpointError: the file cannot be written.
+    """
+    layout = snapshot.buffer.layout
+    skeleton = pack_plain([snapshot.tree, [leaf.to_data() for leaf in layout.leaves], extras])
+    name = snapshot.digest()
+    parts = [file_header(layout, skeleton, name), snapshot.buffer.bytes, skeleton]
+    try:
+        write_durably(path, parts)
+    except OSError as error:
+        raise CheckpointError(f"cannot write the checkpoint {path}: {error.strerror or error}") from None
+    return name, sum(len(part) for part in parts)
+
+
+def file_header(layout: Layout, skeleton: bytes, state_digest: str) -> bytes:
+    entries: dict[str, Any] = {
+        "__metadata__": {
+            "hive_checkpoint": FORMAT,
+            "state_sha256": state_digest,
+            "skeleton_sha256": hashlib.sha256(skeleton).hexdigest(),
+        }
+    }
+    for number in layout.order:
+        dtype, shape = layout.leaves[number].stored_as()
+        entries[f"{number:06d}"] = {"dtype": dtype, "shape": shape, "data_offsets": layout.spans[number]}
+    ends = [layout.total, layout.total + len(skeleton)]
+    entries["skeleton"] = {"dtype": "U8", "shape": [len(skeleton)], "data_offsets": ends}
+    header = msgspec.json.encode(entries)
+    header += b" " * (-(8 + len(header)) % HEADER_ALIGN)
+    return struct.pack("<Q", len(header)) + header
+
+
+def write_durably(path: Path, parts: list[Any]) -> None:
+    """Write under another name, sync, rename, sync the folder."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("wb", buffering=0) as file:
+            for part in parts:
+                rest = memoryview(part)
+                while rest:
+                    rest = rest[file.write(rest) :]
+            os.fsync(file.fileno())
+        draft.replace(path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            draft.unlink()
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_checkpoint(path: Path, device: str = "cpu") -> tuple[Any, dict[str, Any]]:
+    """Read a checkpoint and verify it.
+
+    Args:
+        path: the file.
+        device: where tensors go that lived on an accelerator when they were saved.
+
+    Returns:
+        The state, its tensors and arrays private to the caller, and the extras.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, cut off, or not a checkpoint; names it.
+    """
+    try:
+        return Reader(path.read_bytes(), device).read()
+    except OSError as error:
+        raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from None
+    except DAMAGE as error:
+        raise CheckpointError(f"the checkpoint {path} is damaged: {error}") from None
+
+
+DAMAGE = (
+    ValueError, TypeError, LookupError, AttributeError, RuntimeError, OverflowError, struct.error, CheckpointError,
+    msgspec.MsgspecError, msgpack.exceptions.UnpackException,
+)  # fmt: skip
+"""What reading wrong bytes can raise."""
+
+
+class Reader:
+    """Reads one file's bytes."""
+
+    def __init__(self, raw: bytes, device: str) -> None:
+        self.raw = memoryview(raw)
+        self.device = device
+
+    def read(self) -> tuple[Any, dict[str, Any]]:
+        """The state and the extras."""
+        header, data = self.header()
+        marks = header.pop("__metadata__")
+        if marks.get("hive_checkpoint") != FORMAT:
+            raise ValueError(f"not a checkpoint of form {FORMAT}")
+        begin, end = header.pop("skeleton")["data_offsets"]
+        skeleton = data[begin:end]
+        if end != len(data) or hashlib.sha256(skeleton).hexdigest() != marks["skeleton_sha256"]:
+            raise ValueError("its skeleton is not what was written")
+        tree, described, extras = unpack(bytes(skeleton), no_leaf)
+        layout = Layout(tuple(Leaf.from_data(each) for each in described))
+        if layout.total != begin or self.misplaced(header, layout):
+            raise ValueError("its tensors are not where the skeleton says")
+        buffer = BorrowedBuffer(layout, data[:begin])
+        if Snapshot(tree, buffer, Pool()).digest() != marks["state_sha256"]:
+            raise ValueError("its state is not what was written")
+        return unpack(tree, Values(buffer, self.device)), extras
+
+    def header(self) -> tuple[dict[str, Any], memoryview]:
+        """The header, and the bytes behind it."""
+        (length,) = struct.unpack_from("<Q", self.raw)
+        if length > min(HEADER_BYTES_MAX, len(self.raw) - 8):
+            raise ValueError("it is cut off")
+        header: dict[str, Any] = msgspec.json.decode(self.raw[8 : 8 + length], type=dict[str, Any])
+        return header, self.raw[8 + length :]
+
+    def misplaced(self, header: dict[str, Any], layout: Layout) -> bool:
+        """Whether header and skeleton disagree on where tensors lie."""
+        found = {name: tuple(entry["data_offsets"]) for name, entry in header.items()}
+        return found != {f"{number:06d}": layout.spans[number] for number in layout.order}
+
+
+def no_leaf(number: int) -> Any:
+    raise ValueError(f"a tensor ({number}) where none may be")

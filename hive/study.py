@@ -1,0 +1,424 @@
+"""`Study`: what a user's file defines and runs, and `StudyResult`, what it gets back.
+
+A study names the search, its trainer and its metric; a tuner says which trials to train. Everything that a run needs besides comes
+from `RunOptions`, which `hive run` sets and `python FILE` leaves at their defaults. It must not know how processes are started or
+messages written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import math
+import os
+import secrets
+import signal
+import threading
+import time
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from hive.actors.actor import Called
+from hive.actors.messages import Opened, OpenRun, Refused, RunState, Told
+from hive.actors.runtime import Runtime
+from hive.actors.session import ReleaseCall, Session
+from hive.client import LiveStudy, Trial
+from hive.display import Display
+from hive.errors import HiveError, StudyError
+from hive.launch import RunOptions, connect
+from hive.planner.space import Config
+from hive.storage.records import RunCounts, TrainerSource
+from hive.training.fingerprint import fingerprint
+from hive.training.source import importing_for_trainer, trainer_location
+from hive.training.trainer import Trainer
+from hive.tuners.tuner import Result, Tuner
+
+__all__ = ["Study", "StudyResult", "run_options"]
+
+CHECKPOINT_EVERY_S = 60.0
+"""Besides boundaries: what a crash may cost."""
+
+run_options = RunOptions()
+"""How studies of this process are run; `hive run` sets it before it executes the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyResult:
+    """What a run came to, as it stands when its tuner is done.
+
+    Attributes:
+        best_trial: the best last value among the complete trials, else among those with most steps; None if all failed.
+        trials: all trials of the run, by number.
+        counts: steps asked, distinct, reused, run and repeated.
+        plan_key: the hash under which other runs share what this one trained.
+        merge: whether equal beginnings were trained once.
+        study: the study's name.
+        wall_s: seconds from the start of the run.
+        user_errors: answers that were failures of training code.
+    """
+
+    study: str
+    plan_key: str
+    merge: bool
+    best_trial: Trial | None
+    trials: list[Trial]
+    counts: RunCounts
+    wall_s: float
+    user_errors: int = 0
+
+    @property
+    def merge_rate(self) -> float:
+        """Steps asked for / distinct steps (Hippo, section 6: p within a study)."""
+        return self.counts.steps_asked / max(1, self.counts.steps_distinct)
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether some trial is complete and no training code failed."""
+        return not self.user_errors and any(trial.status == "complete" for trial in self.trials)
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary of `hive run --json`."""
+        counts = self.counts
+        return {
+            "study": self.study,
+            "plan_key": self.plan_key,
+            "merge": self.merge,
+            "trials_asked": len(self.trials),
+            "steps_asked": counts.steps_asked,
+            "steps_distinct": counts.steps_distinct,
+            "steps_reused": counts.steps_reused,
+            "steps_run": counts.steps_run,
+            "steps_repeated": {
+                "late_branch": counts.late_branch,
+                "failure": counts.failure,
+                "evicted": counts.evicted,
+            },
+            "merge_rate": self.merge_rate,
+            "wall_s": self.wall_s,
+            "trainer_busy_s": counts.trainer_busy_s,
+            "checkpoint_count": counts.checkpoint_count,
+            "best": trial_json(self.best_trial) if self.best_trial is not None else None,
+            "trials": [trial_json(trial) for trial in self.trials],
+        }
+
+
+def trial_json(trial: Trial) -> dict[str, Any]:
+    """A trial as plain data; what is not finite becomes null, as JSON has no word for it."""
+    metrics = trial.metrics and {k: v if math.isfinite(v) else None for k, v in trial.metrics.items()}
+    return {
+        "number": trial.number,
+        "config": {name: sequence.descriptor() for name, sequence in trial.config.items()},
+        "steps": trial.steps,
+        "status": trial.status,
+        "metrics": metrics,
+        "state_digest": trial.state_digest,
+        "error": trial.error,
+    }
+
+
+@dataclass(slots=True)
+class Progress:
+    """A run of a study in this process: what must outlive one `run` call, so that several tuners in turn make one run.
+
+    Attributes:
+        opening: the run's first message.
+        live: the trials so far.
+        session_number: how far the session's numbers have come; they go on in the next call.
+        told: how many answers came.
+        began: `time.monotonic` at its start.
+    """
+
+    opening: OpenRun
+    live: LiveStudy
+    session_number: int = 1
+    told: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+
+class Study:
+    """A named search over one trainer.
+
+    Args:
+        name: what people call it; also where its results are found again, with everything else that makes up the plan key.
+        trainer: the class that trains: a subclass of `hive.Trainer`, defined at the top of a file.
+        metric: the metric of `evaluate()` that ranks trials.
+        mode: "max" or "min": which is better.
+        dataset: a name for the data; results are shared only where it is equal.
+        seed: what all random numbers start from.
+        eval_every: also measure every so many steps, for the curves; None for where an answer is wanted only.
+        fixed: settings (paths, sizes) given to the trainer as `self.fixed`: plain values.
+        threads: CPU threads for each trainer, >= 1. Other counts give other bits.
+        checkpoint_every_s: besides where it must, a trainer leaves a checkpoint after so many seconds.
+
+    Raises:
+        StudyError: an argument breaks its rule.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        trainer: type[Trainer],
+        *,
+        metric: str,
+        mode: Literal["min", "max"],
+        dataset: str = "",
+        seed: int = 0,
+        eval_every: int | None = None,
+        fixed: Mapping[str, Any] | None = None,
+        threads: int = 1,
+        checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+    ) -> None:
+        self.name = text(name, "name")
+        self.trainer = trainer
+        self.metric = text(metric, "metric")
+        self.mode: Literal["min", "max"] = mode
+        self.dataset = dataset
+        self.seed = seed
+        self.eval_every = eval_every
+        self.fixed = plain(fixed or {})
+        self.threads = threads
+        self.checkpoint_every_s = checkpoint_every_s
+        self.progress: Progress | None = None
+        check(self)
+
+    # -- what users call ----------------------------------------------------------------------------------------
+
+    def run(self, tuner: Tuner) -> StudyResult:
+        """Run a tuner to its end. Called again, with this or another tuner, it goes on with the same trials.
+
+        Raises:
+            StudyError: it was reached while a trainer imports the file, or from a running event loop; the root is held by
+                another run; the space's names are not those of the study's earlier tuner.
+            KeyboardInterrupt: Ctrl-C; what was trained is kept, and the next run goes on from there.
+        """
+        self.check_place(f"study.run({type(tuner).__name__}(...))")
+        progress = self.begin(tuner.space.names)
+        progress.live.space, progress.live.complete_at = tuner.space, tuner.steps
+        return self.drive(progress, lambda: tuner.tune(progress.live))[1]
+
+    def eval(self, config: Config, step: int) -> Result:
+        """Measure a config after `step` steps. Nothing is trained where that step was trained already and left a checkpoint."""
+        self.check_place("study.eval(...)")
+        progress = self.begin(tuple(config))
+        return self.drive(progress, lambda: progress.live.eval(config, step))[0]
+
+    def check_place(self, call: str) -> None:
+        if importing_for_trainer():
+            raise StudyError(
+                f"{call} was reached while a trainer imports the file that holds it; put it under "
+                "`if __name__ == '__main__':`, so that importing the file starts nothing"
+            )
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        raise StudyError(f"{call} was called inside a running event loop: call it from plain code")
+
+    # -- a run --------------------------------------------------------------------------------------------------
+
+    def begin(self, names: tuple[str, ...]) -> Progress:
+        """This process's run of the study; the first call makes it."""
+        if self.progress is None:
+            self.progress = Progress(self.opening(names), LiveStudy(self.metric, self.mode, lambda call: None))
+        had = self.progress.opening.source.names
+        if set(names) - set(had):
+            raise StudyError(
+                f"study {self.name!r} tunes {', '.join(had)}; this tuner's space has {', '.join(names)}: one study has one "
+                "set of hyper-parameters"
+            )
+        return self.progress
+
+    def opening(self, names: tuple[str, ...]) -> OpenRun:
+        """The run's first message: who it is, and the plan that it belongs to."""
+        location, code = trainer_location(self.trainer), fingerprint(self.trainer)
+        source = TrainerSource(
+            path=location.path,
+            module=location.module,
+            qualname=location.qualname,
+            search=location.search,
+            metric=self.metric,
+            mode=self.mode,
+            dataset=self.dataset,
+            names=tuple(sorted(names)),
+            seed=self.seed,
+            fixed=self.fixed,
+            threads=self.threads,
+            eval_every=self.eval_every,
+            checkpoint_every_s=self.checkpoint_every_s,
+        )
+        key = plan_key(source, code.digest, run_options.merge)
+        run = f"{self.name}-{secrets.token_hex(8)}"
+        return OpenRun(run, 1, self.name, key, run_options.merge, run_options.fresh, source, code.digest, code.parts)
+
+    def drive(self, progress: Progress, work: Callable[[], Awaitable[Any]]) -> tuple[Any, StudyResult]:
+        """Run a coroutine against the coordinator, show it, and write the summary."""
+        display = Display(self.name, self.metric, progress.live)
+        execution = Execution(self, progress, display)
+        with display:
+            outcome = asyncio.run(execution.run(work))
+        result = execution.result()
+        display.finish(result)
+        if run_options.json_path is not None:
+            run_options.json_path.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
+        results.append(result)
+        if execution.interrupted:
+            raise KeyboardInterrupt
+        return outcome, result
+
+
+results: list[StudyResult] = []
+"""What the runs of this process came to, in order; `hive run` takes its exit code from it."""
+
+
+class Execution:
+    """One call of `run` or `eval`: a session, the work, and what came of it."""
+
+    def __init__(self, study: Study, progress: Progress, display: Display) -> None:
+        self.study = study
+        self.progress = progress
+        self.display = display
+        self.counts = RunCounts()
+        self.interrupted = False
+        self.settled: asyncio.Event | None = None
+
+    async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
+        """Do the work, or stop it at Ctrl-C: at the next step first, at once when pressed again."""
+        progress, live = self.progress, self.progress.live
+        session = Session(progress.opening)
+        session.number, session.told = progress.session_number, progress.told
+        self.settled = asyncio.Event()
+        async with connect(run_options, progress.opening, self.study.trainer, session, self.deliver) as runtime:
+            live.ask = lambda call: runtime.post(Called(call))
+            live.changed = self.display.update
+            task = asyncio.ensure_future(work())
+            with interrupts(lambda: self.interrupt(task)):
+                outcome = await first_of(task, runtime)
+                self.settled.clear()
+                runtime.post(Called(ReleaseCall([trial.number for trial in live.trials])))
+                await first_of(asyncio.ensure_future(self.settled.wait()), runtime)
+            progress.session_number, progress.told = session.number, session.told
+        return outcome
+
+    def interrupt(self, task: asyncio.Future[Any]) -> None:
+        self.interrupted = True
+        self.display.say("stopping at the next step, with a checkpoint; press Ctrl-C again to stop at once")
+        task.cancel()
+
+    def deliver(self, answer: Any) -> None:
+        """What the session hands on."""
+        match answer:
+            case Told():
+                self.progress.live.told(answer)
+            case Opened(note=note):
+                if note:
+                    self.display.say(note)
+            case RunState():
+                self.counts = answer.counts
+                self.display.state(answer)
+                if answer.settled and self.settled is not None:
+                    self.settled.set()
+            case Refused(reason=reason):
+                raise HiveError(reason)
+
+    def result(self) -> StudyResult:
+        """What the run has come to."""
+        live, opening = self.progress.live, self.progress.opening
+        return StudyResult(
+            study=self.study.name,
+            plan_key=opening.plan_key,
+            merge=opening.merge,
+            best_trial=live.best(),
+            trials=live.trials,
+            counts=self.counts,
+            wall_s=time.monotonic() - self.progress.began,
+            user_errors=live.user_errors,
+        )
+
+
+async def first_of(work: asyncio.Future[Any], runtime: Runtime) -> Any:
+    """What the work comes to; None if it was cancelled.
+
+    Raises:
+        Exception: what ended the runtime before.
+    """
+    await asyncio.wait({work, runtime.failed}, return_when=asyncio.FIRST_COMPLETED)
+    if runtime.failed.done():
+        work.cancel()
+        runtime.failed.result()
+    return None if work.cancelled() else work.result()
+
+
+@contextlib.contextmanager
+def interrupts(first: Callable[[], None]) -> Iterator[None]:
+    """While in it, Ctrl-C calls `first`; pressed again, it raises KeyboardInterrupt where the program stands."""
+    loop = asyncio.get_running_loop()
+
+    def pressed() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        first()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    loop.add_signal_handler(signal.SIGINT, pressed)
+    try:
+        yield
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
+
+
+# -- arguments ------------------------------------------------------------------------------------------------
+
+
+def plan_key(source: TrainerSource, code: str, merge: bool) -> str:
+    """What studies must have in common to share a search plan. No path is in it."""
+    parts = [source.module, source.qualname, code, source.dataset, list(source.names), source.fixed, source.seed]
+    canonical = json.dumps(parts if merge else [*parts, "unmerged"], sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def text(value: object, what: str) -> str:
+    """A non-empty string."""
+    if not isinstance(value, str) or not value:
+        raise StudyError(f"Study: {what} is {value!r}; it must be a non-empty string")
+    return value
+
+
+def plain(fixed: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings as they travel: paths become strings, tuples lists.
+
+    Raises:
+        StudyError: something in them is no plain value.
+    """
+    try:
+        settings = json.loads(json.dumps(dict(fixed), default=os.fspath, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise StudyError(f"Study: fixed holds something that is no plain value (text, number, list, dict, path): {error}") from None
+    return cast("dict[str, Any]", settings)
+
+
+def check(study: Study) -> None:
+    """The rules of a study's arguments."""
+
+    def whole(value: object, least: int) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+    rules = [
+        (isinstance(study.trainer, type) and issubclass(study.trainer, Trainer), "trainer", "a subclass of hive.Trainer"),
+        (study.mode in ("min", "max"), "mode", '"min" or "max"'),
+        (isinstance(study.dataset, str), "dataset", "a string"),
+        (whole(study.seed, 0) and study.seed < 2**63, "seed", "a whole number from 0"),
+        (study.eval_every is None or whole(study.eval_every, 1), "eval_every", "a whole number from 1, or None"),
+        (whole(study.threads, 1), "threads", "a whole number from 1"),
+        (isinstance(study.checkpoint_every_s, int | float) and study.checkpoint_every_s > 0, "checkpoint_every_s", "above 0"),
+    ]
+    for holds, name, rule in rules:
+        if not holds:
+            raise StudyError(f"Study({study.name!r}): {name} is {getattr(study, name)!r}; it must be {rule}")
+    missing = sorted(getattr(study.trainer, "__abstractmethods__", ()))
+    if missing:
+        raise StudyError(f"Study({study.name!r}): {study.trainer.__name__} does not define {', '.join(missing)}")

@@ -1,0 +1,291 @@
+"""The executor: runs one trainer through batches of stages, and reports.
+
+It goes on in the live model where the batch starts at the place it holds, else builds and loads. At a boundary
+training waits for `save()`, the copy and `evaluate()`; digest and file are made by the writer's thread, which also
+passes on, in order, every report that must not overtake a file: Reached, Failed, Ended. Between steps it yields to
+its driver and looks whether it should stop.
+
+It must not know where orders come from, how reports travel, or what a plan is.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hive.errors import CheckpointError
+from hive.storage.checkpoints import Pool, Snapshot, write_checkpoint
+from hive.training.calls import Broken, call, user_traceback
+from hive.training.live import Live, Settings
+from hive.training.reports import (
+    BatchOrder,
+    CheckpointFile,
+    Ended,
+    Evaluated,
+    Failed,
+    Place,
+    Reached,
+    Report,
+    StageOrder,
+    Stepped,
+)
+from hive.training.writer import Writer
+
+if TYPE_CHECKING:
+    from hive.training.trainer import Trainer
+
+__all__ = ["Executor"]
+
+ANY = -1
+"""In place of a lease's number: whichever runs."""
+
+
+@dataclass(slots=True)
+class Lease:
+    """What is known of the batch that runs.
+
+    Attributes:
+        batch: the order.
+        began: clock when it was taken.
+        stage: the stage that runs.
+        done: steps done, absolute.
+        steps_run: calls of `train()`.
+        start_s: seconds until the first step.
+        saved: place of the last checkpoint.
+        saved_at: clock of the last checkpoint, or of the beginning.
+        unwritten: set by the writer when a file could not be written; nothing after it counts.
+    """
+
+    batch: BatchOrder
+    began: float
+    stage: StageOrder
+    done: int
+    steps_run: int = 0
+    start_s: float = 0.0
+    saved: Place | None = None
+    saved_at: float = 0.0
+    unwritten: threading.Event = field(default_factory=threading.Event)
+
+    @staticmethod
+    def of(batch: BatchOrder, now: float) -> Lease:
+        """A lease that begins now."""
+        first = batch.stages[0]
+        return Lease(batch, now, first, first.start, saved=batch.origin, saved_at=now)
+
+    def failure(self, broken: Broken) -> Failed:
+        """What is reported when a call of the user's code failed now."""
+        answered = broken.where in ("evaluate", "save") or self.stage.start == self.stage.end
+        step = self.done if answered else self.done + 1
+        return Failed(self.batch.lease, self.stage.node, step, self.steps_run, broken.where, broken.text)
+
+
+class Executor:
+    """Runs batches, one at a time, in the thread that drives `run`.
+
+    Attributes:
+        held: where the live model stands; None if there is none.
+    """
+
+    def __init__(
+        self,
+        trainer_class: type[Trainer],
+        *,
+        device: str,
+        seed: int,
+        fixed: dict[str, Any],
+        threads: int,
+        folder: Path,
+        report: Callable[[Report], None],
+        metric: str | None = None,
+        eval_every: int | None = None,
+        checkpoint_every_s: float = 60.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing is built yet.
+
+        Args:
+            trainer_class: the user's class.
+            device: where it trains, as torch names it.
+            seed: the study's seed.
+            fixed: the study's fixed settings; each instance gets a copy.
+            threads: CPU threads for torch.
+            folder: where checkpoints are; made if missing.
+            report: gets each report; called from two threads.
+            metric: the study's metric, which `evaluate` must return; None for any.
+            eval_every: evaluate whenever the step is a multiple of it, in steps; None for at boundaries only.
+            checkpoint_every_s: seconds between checkpoints at most, save that one is made between steps.
+            clock: seconds; for `checkpoint_every_s` and the durations in reports.
+        """
+        self.settings = Settings(trainer_class, device, seed, fixed, threads, metric)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder, self.report, self.clock = folder, report, clock
+        self.eval_every, self.checkpoint_every_s = eval_every, checkpoint_every_s
+        self.live: Live | None = None
+        self.held: Place | None = None
+        self.pool, self.writer = Pool(), Writer()
+        self.stop_wanted: int | None = None
+
+    def run(self, batch: BatchOrder) -> Iterator[None]:
+        """Run a batch; yields after each step. Ended may be reported shortly after the iterator is exhausted.
+
+        Raises nothing of the user's but KeyboardInterrupt: all else is reported as Failed.
+        """
+        lease = Lease.of(batch, self.clock())
+        try:
+            yield from self.stages(lease)
+        except Broken as broken:
+            self.drop()
+            self.writer.put(partial(self.fail, lease, lease.failure(broken)))
+        except BaseException:
+            self.drop()
+            raise
+        finally:
+            self.stop_wanted = None
+        self.writer.put(partial(self.end, lease, self.held))
+
+    def stop(self, lease: int | None = None) -> None:
+        """Leave before the next step, with a checkpoint there. Any thread may call it.
+
+        Args:
+            lease: only if this lease runs, or is the next to run; None for whichever.
+        """
+        self.stop_wanted = ANY if lease is None else lease
+
+    def close(self) -> None:
+        """Wait until all reports are out and forget the model. No batch may be running."""
+        self.writer.close()
+        self.drop()
+
+    def drop(self) -> None:
+        """Forget the live model."""
+        self.live, self.held = None, None
+
+    # In the training thread:
+
+    def stages(self, lease: Lease) -> Iterator[None]:
+        """All stages in turn, or as far as it goes."""
+        for stage in lease.batch.stages:
+            lease.stage = stage
+            if self.leaving(lease):
+                return
+            live = self.begin(lease) if self.live is None or stage is lease.batch.stages[0] else self.live
+            while lease.done < stage.end:
+                self.step(lease, live)
+                self.after_step(lease, live)
+                yield
+                if lease.done < stage.end and self.leaving(lease):
+                    return
+            if stage.start == stage.end:
+                self.checkpoint(lease, live, measured=stage.metrics, filed=False)
+
+    def leaving(self, lease: Lease) -> bool:
+        """Whether the batch ends here. If it was told to stop, the state is saved first."""
+        if lease.unwritten.is_set():
+            return True
+        if self.stop_wanted is None or self.stop_wanted not in (ANY, lease.batch.lease):
+            return False
+        if self.live is not None and lease.steps_run and lease.saved != self.held:
+            self.checkpoint(lease, self.live, measured=False)
+        return True
+
+    def begin(self, lease: Lease) -> Live:
+        """The live trainer at the place the batch starts from: the one held, or one built and loaded."""
+        batch, stage = lease.batch, lease.stage
+        if self.live is not None and self.held is not None and self.held == batch.origin:
+            return self.live
+        self.drop()
+        if batch.origin is not None and batch.checkpoint is None:
+            raise Broken("load", f"this trainer does not hold the state at {batch.origin}, and no checkpoint is named")
+        live = Live(self.settings, batch.build_values)
+        if batch.checkpoint is not None:
+            live.load(call("load", self.path, batch.checkpoint))
+        if stage.start == stage.end:
+            live.put_in_force(dict(batch.build_values))
+        self.live, self.held = live, batch.origin
+        return live
+
+    def step(self, lease: Lease, live: Live) -> None:
+        """Put the values of the next step in force, and do it."""
+        live.put_in_force({name: form.value(lease.done) for name, form in lease.stage.forms.items()})
+        began = self.clock()
+        if not lease.steps_run:
+            lease.start_s = began - lease.began
+        metrics = live.train()
+        lease.done += 1
+        lease.steps_run += 1
+        self.held = (lease.stage.node, lease.done)
+        self.report(Stepped(lease.batch.lease, *self.held, lease.steps_run, self.clock() - began, metrics))
+
+    def after_step(self, lease: Lease, live: Live) -> None:
+        """What is due now: a boundary, an evaluation between boundaries, a checkpoint because of the time."""
+        stage, step = lease.stage, lease.done
+        measured = step == stage.end and stage.metrics
+        if not measured and self.eval_every is not None and step % self.eval_every == 0:
+            self.report(Evaluated(lease.batch.lease, stage.node, step, live.evaluate(step)))
+        if step == stage.end or self.clock() - lease.saved_at >= self.checkpoint_every_s:
+            self.checkpoint(lease, live, measured=measured)
+
+    def checkpoint(self, lease: Lease, live: Live, *, measured: bool, filed: bool = True) -> None:
+        """Copy the state, evaluate if asked, and leave the rest to the writer.
+
+        The copy comes first, so that nothing `evaluate` does is in the checkpoint.
+        """
+        began = self.clock()
+        copied, extras = live.snapshot(self.pool)
+        copied_at = self.clock()
+        try:
+            metrics = live.evaluate(lease.done) if measured else None
+        except BaseException:
+            copied.release()
+            raise
+        now = self.clock()
+        lease.saved, lease.saved_at = (lease.stage.node, lease.done), now
+        name = lease.batch.file_name(*lease.saved) if filed else None
+        seconds = (now - copied_at if measured else 0.0, copied_at - began)
+        told = Reached(lease.batch.lease, *lease.saved, lease.steps_run, metrics, "", None, *seconds)
+        self.writer.put(partial(self.write, lease, copied, extras, name, told))
+
+    def path(self, name: str) -> Path:
+        """A checkpoint's path; it stays inside the folder, whatever the name."""
+        path = (self.folder / name).resolve()
+        if not path.is_relative_to(self.folder.resolve()):
+            raise CheckpointError(f"the checkpoint's name {name!r} leads out of its folder")
+        return path
+
+    # In the writer's thread:
+
+    def write(self, lease: Lease, copied: Snapshot, extras: dict[str, Any], name: str | None, told: Reached) -> None:
+        """Make digest and file, then report the boundary; or report that the file could not be written."""
+        try:
+            if lease.unwritten.is_set():
+                return
+            if name is None:
+                told = replace(told, digest=copied.digest())
+            else:
+                digest, size = write_checkpoint(self.path(name), copied, extras)
+                file = CheckpointFile(name, size, digest, **extras["made_on"])
+                told = replace(told, digest=digest, checkpoint=file)
+        except Exception as error:  # any: nobody else would see it, and training must not go on as if it were saved
+            lease.unwritten.set()
+            text = user_traceback(error)
+            self.report(Failed(told.lease, told.node, told.step, told.steps_run, "save", text))
+            return
+        finally:
+            copied.release()
+        self.report(told)
+
+    def fail(self, lease: Lease, failed: Failed) -> None:
+        """Report a failure, unless one that lies before it was."""
+        if not lease.unwritten.is_set():
+            lease.unwritten.set()
+            self.report(failed)
+
+    def end(self, lease: Lease, held: Place | None) -> None:
+        """Report the lease's end."""
+        held = None if lease.unwritten.is_set() else held
+        self.report(Ended(lease.batch.lease, lease.steps_run, held, lease.start_s))

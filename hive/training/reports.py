@@ -1,0 +1,195 @@
+"""What an executor is told to do, and what it tells: orders in, reports out.
+
+All are frozen records of plain values, so that any thread may hold them. This module must not know how training is
+run, how messages are written, or what a search plan is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from hive.planner.pieces import Form, Value
+
+__all__ = [
+    "BatchOrder",
+    "CheckpointFile",
+    "Ended",
+    "Evaluated",
+    "Failed",
+    "Metrics",
+    "Place",
+    "Reached",
+    "Report",
+    "StageOrder",
+    "Stepped",
+    "Where",
+]
+
+Metrics = dict[str, float]
+"""Name -> figure. NaN and infinities are passed on as they are."""
+
+Place = tuple[int, int]
+"""(node, step): the state after `step` steps, the last of them under `node`."""
+
+Where = Literal["build", "load", "setup", "train", "evaluate", "save"]
+"""Which call of the user's code failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageOrder:
+    """Train the steps [start, end) under one node; `end` is a boundary.
+
+    Attributes:
+        node: the plan's node.
+        start: first step, absolute, from 0.
+        end: where to stop for a checkpoint; equal to `start` for evaluation only.
+        forms: hyper-parameter name -> form, holding for every step of the stage.
+        metrics: whether `evaluate()` is wanted at `end`.
+    """
+
+    node: int
+    start: int
+    end: int
+    forms: dict[str, Form]
+    metrics: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOrder:
+    """The stages of one critical path, for one lease.
+
+    Attributes:
+        lease: the lease's number; every report carries it.
+        attempt: number of the attempt, part of the checkpoints' names.
+        origin: place the state comes from; None for a fresh start at step 0.
+        checkpoint: the origin's file, relative to the checkpoint folder; None for a fresh start.
+        build_values: values `build` gets: those of the step before the first, of step 0 for a fresh start.
+        stages: consecutive stages, each beginning where the one before ended.
+        file_prefix: checkpoints are named `{file_prefix}{node}-{step}-{attempt}.safetensors`.
+    """
+
+    lease: int
+    attempt: int
+    origin: Place | None
+    checkpoint: str | None
+    build_values: dict[str, Value]
+    stages: tuple[StageOrder, ...]
+    file_prefix: str
+
+    def file_name(self, node: int, step: int) -> str:
+        """Name of the checkpoint this lease writes at (node, step)."""
+        return f"{self.file_prefix}{node}-{step}-{self.attempt}.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFile:
+    """A checkpoint that is durable.
+
+    Attributes:
+        name: relative to the checkpoint folder.
+        bytes: size of the file.
+        digest: SHA-256, in hex, of the state's canonical form.
+        device: the device type it was trained on: "cpu", "cuda".
+        threads: CPU threads it was trained with.
+        capability: the CPU's vector instructions as torch names them ("AVX512"); empty without torch.
+    """
+
+    name: str
+    bytes: int
+    digest: str
+    device: str
+    threads: int
+    capability: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """One call of `train()` returned; `step` steps are done, absolute, `steps_run` of them in this lease."""
+
+    lease: int
+    node: int
+    step: int
+    steps_run: int
+    seconds: float
+    metrics: Metrics | None
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation between boundaries, because of `eval_every`."""
+
+    lease: int
+    node: int
+    step: int
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """A boundary, an interval checkpoint or a stop: the state is durable, and the metrics are known if they were
+    wanted.
+
+    Attributes:
+        lease: the lease.
+        node: the node trained under.
+        step: steps done, absolute.
+        steps_run: calls of `train()` in this lease until then.
+        metrics: what `evaluate()` returned; None if it was not asked.
+        digest: of the state there.
+        checkpoint: the file; None for an evaluation-only stage, whose state has its file already.
+        evaluate_s: seconds `evaluate()` took, 0 without.
+        save_s: seconds training waited for `save()` and the copy; the file is written beside training.
+    """
+
+    lease: int
+    node: int
+    step: int
+    steps_run: int
+    metrics: Metrics | None
+    digest: str
+    checkpoint: CheckpointFile | None
+    evaluate_s: float
+    save_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The user's code raised, or a checkpoint could not be written or read.
+
+    Attributes:
+        lease: the lease.
+        node: the node trained under.
+        step_failed: requests at (node, step_failed) and later, and all behind them, cannot be answered.
+        steps_run: calls of `train()` in this lease, the failed one not counted.
+        where: the call that failed.
+        error: the traceback's text, with the user's frames only.
+    """
+
+    lease: int
+    node: int
+    step_failed: int
+    steps_run: int
+    where: Where
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The lease's last report.
+
+    Attributes:
+        lease: the lease.
+        steps_run: calls of `train()` in this lease.
+        held: where the live model stands now; None if there is none, as after a failure.
+        start_s: seconds from taking the lease to the first step: build, load, setup; nearly 0 if the model was held.
+    """
+
+    lease: int
+    steps_run: int
+    held: Place | None
+    start_s: float = 0.0
+
+
+Report = Stepped | Evaluated | Reached | Failed | Ended

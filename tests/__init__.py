@@ -1,0 +1,1 @@
+"""The tests of hive: a folder for each folder of hive/, and what looks at several of them at once."""

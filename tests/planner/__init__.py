@@ -1,0 +1,1 @@
+"""Tests of hive/planner, and the strategies that draw its sequences."""

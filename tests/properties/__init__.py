@@ -1,0 +1,1 @@
+"""Properties: drawn inputs, judged by a plain and slow oracle."""
