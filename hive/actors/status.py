@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from hive.actors.coordinator import Coordinator
+    from hive.actors.books import Books
 
 __all__ = ["status"]
 
 
-def status(coordinator: Coordinator, now: float) -> dict[str, Any]:
+def status(books: Books, now: float) -> dict[str, Any]:
     """Plans, open runs, leases and nodes. Times are seconds before `now`."""
     return {
         "plans": [
@@ -31,7 +31,7 @@ def status(coordinator: Coordinator, now: float) -> dict[str, Any]:
                 "checkpoint_bytes": sum(s.checkpoint.bytes for s in p.standings.values()),
                 "step_s": p.estimates.step_s.value if p.estimates.step_s.count else None,
             }
-            for p in coordinator.plans.values()
+            for p in books.plans.values()
         ],
         "runs": [
             {
@@ -43,7 +43,7 @@ def status(coordinator: Coordinator, now: float) -> dict[str, Any]:
                 "waiting": sum(w.open for w in r.wants.values()),
                 **msgspec.to_builtins(r.record.counts),
             }
-            for r in coordinator.runs.values()
+            for r in books.runs.values()
         ],
         "leases": [
             {
@@ -55,10 +55,10 @@ def status(coordinator: Coordinator, now: float) -> dict[str, Any]:
                 "boundaries_ahead": [list(place) for place in lease.ahead],
                 "age_s": now - lease.record.granted_at,
             }
-            for lease in coordinator.leases.leases.values()
+            for lease in books.leases.leases.values()
         ],
         "nodes": [
             {"node": name, "slots": [slot.trainer if slot else None for slot in node.slots]}
-            for name, node in coordinator.staff.nodes.items()
+            for name, node in books.staff.nodes.items()
         ],
     }

@@ -43,7 +43,7 @@ def of_root(root: Path) -> dict[str, Any]:
         raise StudyError(f"{root} is no root: nothing was run there (name one with --root)")
     store = LmdbStore(paths.store_path, readonly=True)
     try:
-        return {"live": False, **status(Coordinator(store, time.time()), time.time())}
+        return {"live": False, **status(Coordinator(store, time.time()).books, time.time())}
     finally:
         store.close()
 

@@ -5,13 +5,12 @@ This module must not know of skeletons or files. torch is loaded only if a leaf 
 
 from __future__ import annotations
 
-import sys
 import threading
 import warnings
 from collections import OrderedDict
 from typing import Any
 
-from hive.storage.leaves import FROZEN, GRAD, PARAMETER, Layout, Survey
+from hive.storage.leaves import FROZEN, GRAD, PARAMETER, Layout, Survey, torch_library
 
 __all__ = ["IN_FLIGHT_MAX", "BorrowedBuffer", "Buffer", "Pool", "Values"]
 
@@ -31,8 +30,7 @@ class Buffer:
         self.memory: Any = bytearray(layout.total)
         self.bytes = memoryview(self.memory)
         if layout.needs_torch:
-            import torch
-
+            torch = torch_library()
             self.memory = torch.zeros(layout.total, dtype=torch.uint8, pin_memory=self.pinned)
             self.bytes = memoryview(self.memory.numpy())
         self.views = [leaf_view(self.memory, self.bytes, layout, number) for number in range(len(layout.leaves))]
@@ -46,8 +44,7 @@ class Buffer:
             self.views[number][...] = found.sources[number]
         if not self.tensors:
             return
-        import torch
-
+        torch = torch_library()
         sources = found.sources + [shared.raw for shared in found.shared]
         into = [self.views[number] for number in self.tensors]
         if found.shared:  # such a place is rounded up
@@ -66,8 +63,7 @@ class Buffer:
         if leaf.base is None:
             begin, end = self.layout.spans[number]
             return self.bytes[begin:end]
-        import torch
-
+        torch = torch_library()
         items = self.views[number].contiguous().flatten().view(torch.uint8)
         return memoryview(items.numpy())
 
@@ -82,7 +78,7 @@ def leaf_view(memory: Any, raw: memoryview, layout: Layout, number: int) -> Any:
         if not leaf.size:
             return numpy.empty(leaf.shape, dtype)
         return numpy.frombuffer(raw[begin:end], dtype).reshape(leaf.shape)
-    torch: Any = sys.modules["torch"]
+    torch = torch_library()
     dtype = getattr(torch, leaf.dtype)
     if leaf.base is not None:
         items = memory[begin:end].view(dtype)
@@ -144,8 +140,7 @@ class BorrowedBuffer(Buffer):
 
 
 def tensor_over(raw: memoryview) -> Any:
-    import torch
-
+    torch = torch_library()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "not writable": every leaf is cloned before anyone sees it
         return torch.frombuffer(raw, dtype=torch.uint8)
@@ -169,7 +164,7 @@ class Values:
         leaf, view = self.buffer.layout.leaves[number], self.buffer.views[number]
         if leaf.library == "numpy":
             return view.astype(leaf.dtype)
-        torch: Any = sys.modules["torch"]
+        torch = torch_library()
         if leaf.base is not None:
             whole = self(leaf.base).view(view.dtype)
             tensor = whole.as_strided(leaf.shape, leaf.strides, leaf.offset // leaf.itemsize)

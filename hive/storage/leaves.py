@@ -24,7 +24,18 @@ from typing import Any
 
 import msgpack
 
-__all__ = ["FROZEN", "GRAD", "PARAMETER", "PLAIN", "Layout", "Leaf", "Survey", "UnstorableLeafError", "survey"]
+__all__ = [
+    "FROZEN",
+    "GRAD",
+    "PARAMETER",
+    "PLAIN",
+    "Layout",
+    "Leaf",
+    "Survey",
+    "UnstorableLeafError",
+    "survey",
+    "torch_library",
+]
 
 ALIGN = 16
 """Bytes; the greatest item size (complex128)."""
@@ -139,7 +150,8 @@ class Shared:
     @property
     def size(self) -> int:
         """Bytes it takes in a buffer."""
-        return -(-self.raw.numel() // ALIGN) * ALIGN
+        items: int = self.raw.numel()
+        return -(-items // ALIGN) * ALIGN
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +167,13 @@ class Survey:
     key: tuple[Any, ...]
     sources: list[Any]
     shared: list[Shared]
+
+
+def torch_library() -> Any:
+    """torch, loaded now if it was not."""
+    import torch
+
+    return torch
 
 
 def survey(values: list[Any]) -> Survey:
@@ -237,8 +256,7 @@ def overlapping(spans: list[tuple[int, int, int]]) -> list[list[int]]:
 
 def memory(group: list[int], sources: list[Any]) -> Shared:
     """The memory that a group of tensors spans."""
-    import torch
-
+    torch = torch_library()
     for number in group:  # a lazily conjugated or negated view has other items than its memory: it stays apart
         sources[number] = sources[number].resolve_conj().resolve_neg()
     storage = sources[group[0]].untyped_storage()

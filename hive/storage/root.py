@@ -114,7 +114,7 @@ class Root(RootPaths):
         with root_errors(paths.path):
             for folder in (paths.path, paths.checkpoints_path, paths.logs_path):
                 folder.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(paths.owner_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            descriptor = os.open(paths.owner_path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 wait_for_lock(descriptor, paths.path, wait_s)
                 write_owner(descriptor)
@@ -162,7 +162,7 @@ def read_owner(path: Path | str) -> Owner | None:
     """
     paths = RootPaths(path)
     try:
-        descriptor = os.open(paths.owner_path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(paths.owner_path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

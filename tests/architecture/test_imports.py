@@ -14,8 +14,8 @@ import pytest
 
 from tests.architecture.source import ROOT, Import, Module, imports, modules, within
 
-USERS = ("hive.study", "hive.client", "hive.launch")
-"""What users hold, and how it reaches a coordinator."""
+USERS = ("hive.study", "hive.client", "hive.launch", "hive.display")
+"""What users hold, how it reaches a coordinator, and what they see of a run."""
 
 DRIVERS = ("hive.actors.runtime", "hive.actors.processes", "hive.actors.simulator", "hive.actors.faults")
 """What carries effects out: the only modules beside the actors that may touch the world."""
@@ -56,7 +56,7 @@ FORBIDDEN: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (
 )
 """(package, its modules that are exempt, what the rest of it must not import)."""
 
-TORCH_USERS = ("hive.training", "hive.storage.checkpoints", "hive.storage.leaves")
+TORCH_USERS = ("hive.training", "hive.storage.checkpoints", "hive.storage.buffers", "hive.storage.leaves")
 """The only places that may name torch, and none of them may load it on import."""
 
 

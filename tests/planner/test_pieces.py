@@ -115,7 +115,8 @@ def test_form_refuses_a_value_that_is_too_large_and_names_the_step(form: Form) -
 
 
 def test_exponential_that_becomes_too_small_is_zero() -> None:
-    assert ExponentialForm(0.1, 0.5, 0).value(10**6) == 0.0
+    assert repr(ExponentialForm(0.1, 0.5, 0).value(10**6)) == "0.0"
+    assert repr(ExponentialForm(-0.1, 0.5, 0).value(10**6)) == "0.0"
 
 
 @pytest.mark.parametrize(

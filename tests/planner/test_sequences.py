@@ -42,6 +42,7 @@ VALUES: list[tuple[Sequence, list[Any]]] = [
     (MultiStep(32.0, [1], 0.5), [32.0, 16.0]),
     (MultiStep(3, [1, 2], 0.5), [3, 1.5, 0.75]),
     (MultiStep(0.1, [], 0.5), [0.1, 0.1]),
+    (MultiStep(-0.1, [1], 0), [-0.1, 0.0]),
     (Step(128, 1, 0), [128, 0, 0]),
     (Step(1, 1, -1), [1, -1, 1, -1]),
     (Piecewise([1, 1.0, True, "a"], [1, 2, 3]), [1, 1.0, True, "a", "a"]),
@@ -82,7 +83,7 @@ VALUES: list[tuple[Sequence, list[Any]]] = [
 @pytest.mark.parametrize(("sequence", "wanted"), VALUES, ids=str)
 def test_sequence_has_these_values_of_these_types(sequence: Sequence, wanted: list[Any]) -> None:
     got = [sequence(step) for step in range(len(wanted))]
-    assert [(type(value), value) for value in got] == [(type(value), value) for value in wanted]
+    assert repr(got) == repr(wanted)
 
 
 def pieces(sequence: Sequence, n: int = 10) -> list[tuple[int, int | None, str]]:

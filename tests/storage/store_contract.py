@@ -132,6 +132,12 @@ class StoreContract:
             store.commit(writes)
         assert list(store.scan(Mark)) == [Mark("a", 1)]
 
+    def test_key_that_could_not_be_stored_is_refused_when_asked_for(self, store: Store) -> None:
+        store.commit([Put(Place((1,)))])
+        for key in ((True,), (1.0,), (-1,), ("\ud800",)):
+            with pytest.raises(StoreError, match="table 'place': key"):
+                store.get(Place, key)  # type: ignore[arg-type]
+
     def test_longest_key_is_stored(self, store: Store) -> None:
         overhead = len("mark") + 2 + 2 + 9  # a tag and an end for each string, nine bytes for the number
         name = "n" * (KEY_BYTES_MAX - overhead)

@@ -123,6 +123,7 @@ def test_parts_are_the_names_that_the_class_reaches(read: Reader) -> None:
         ("tuner = unreached", "tuner = unreached\nfor key in TABLE:\n    tuner = key"),
         ("tuner = unreached", "tuner = unreached\nif TABLE:\n    study = 5"),
         ("tuner = unreached", "tuner = unreached\nassert TABLE"),
+        ("tuner = unreached", "tuner = unreached\nTrainer.__subclasses__()"),
         ("tuner = unreached", "def tuner(TABLE):\n    TABLE['a'] = 3\n\ntuner({})"),
     ],
 )
@@ -313,6 +314,16 @@ def test_local_modules_that_import_each_other_are_covered_once(read: Reader) -> 
 def test_library_counts_by_its_import_only(read: Reader) -> None:
     parts = read({"net.py": STUDY}).parts
     assert not [name for name in parts if name.partition(".")[0] in ("numpy", "math", "hive")]
+
+
+def test_packages_around_a_module_are_covered_as_importing_it_runs_them(read: Reader) -> None:
+    files = HELPERS | {
+        "net.py": NET.replace("late.deep", "far.away.leaf"),
+        "far/__init__.py": "",
+        "far/away/__init__.py": "import base_helpers\nbase_helpers.ONE = 2\n",
+        "far/away/leaf.py": "VALUE = 1\n",
+    }
+    assert edited(read, files, {"far/away/__init__.py": ""}) == ["far.away"]
 
 
 def test_folder_without_init_is_looked_through(read: Reader) -> None:

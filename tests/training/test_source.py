@@ -91,7 +91,10 @@ def test_file_finds_its_neighbours_first_and_itself_while_it_runs(tmp_path: Path
     assert sys.path[0] == str(tmp_path)
 
 
-def test_file_is_read_anew_even_when_it_was_changed_within_a_second_to_the_same_size(tmp_path: Path) -> None:
+def test_file_is_read_anew_even_when_it_was_changed_within_a_second_to_the_same_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
     path = write(tmp_path / "my_net.py", "VALUE = 1\n")
     assert attribute(path, "VALUE") == 1
     stat = path.stat()

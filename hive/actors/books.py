@@ -1,0 +1,181 @@
+"""The coordinator's books: plans, runs, leases and staff, how they come back from the store, and how a run is told.
+
+What sessions say (sessions.py) and what trainers say (dispatch.py) both end here. Every change leaves its record in the turn. It must
+not know messages that come in, or who gets which batch.
+"""
+
+from __future__ import annotations
+
+from hive.actors.actor import Turn
+from hive.actors.leases import LeaseTable
+from hive.actors.messages import RunState, StopLease, Told
+from hive.actors.plans import LivePlan, path_to
+from hive.actors.runs import Run
+from hive.actors.staff import Staff
+from hive.planner.search_plan import Place, Wanter
+from hive.storage.records import (
+    AnswerRecord,
+    CounterRecord,
+    LeaseRecord,
+    LossRecord,
+    NodeRecord,
+    PlanRecord,
+    RunRecord,
+    StandingRecord,
+    WantRecord,
+)
+from hive.storage.store import Store
+
+__all__ = ["Books"]
+
+
+class Books:
+    """All that the coordinator knows.
+
+    Attributes:
+        plans: by identity.
+        runs: by identity; of closed ones the record only.
+        leases: the batches that are out.
+        staff: who can train; not in the store, everybody says so again.
+        losses: by plan and place, how many leases in a row were lost while they trained on from there.
+        counters: numbers that only grow.
+        unsettled: something happened after which somebody may get a batch.
+    """
+
+    def __init__(self, store: Store, now: float, lease_s: float, checkpoints: str) -> None:
+        self.plans: dict[str, LivePlan] = {}
+        self.runs: dict[str, Run] = {}
+        self.leases = LeaseTable(lease_s)
+        self.staff = Staff(checkpoints)
+        self.losses: dict[tuple[str, Place], int] = {}
+        self.counters = {c.name: c.value for c in store.scan(CounterRecord)}
+        self.unsettled = False
+        self.load_plans(store)
+        self.load_runs(store, now)
+        self.load_leases(store, now)
+
+    # -- from the store -----------------------------------------------------------------------------------------
+
+    def load_plans(self, store: Store) -> None:
+        """Take the plans back."""
+        for record in store.scan(PlanRecord):
+            plan = self.plans[record.plan] = LivePlan(record)
+            plan.load(store.scan(NodeRecord, (record.plan,)), store.scan(StandingRecord, (record.plan,)))
+
+    def load_runs(self, store: Store, now: float) -> None:
+        """Take the runs back, and what the open ones wait for, in the order in which they asked."""
+        for record in store.scan(RunRecord):
+            run = self.runs[record.run] = Run(record, heard=now)
+            if not record.closed:
+                run.journal = list(store.scan(AnswerRecord, (run.name,)))
+        wants = [w for run in self.runs.values() if not run.record.closed for w in store.scan(WantRecord, (run.name,))]
+        for want in sorted(wants, key=lambda w: w.order):
+            plan = self.plans[want.plan]
+            plan.wants_made = want.order + 1
+            self.runs[want.run].recall(want, path_to(plan.tree.nodes[want.node], want.step))
+            if want.open:
+                plan.tree.want(Place(want.node, want.step), Wanter(want.run, want.trial))
+
+    def load_leases(self, store: Store, now: float) -> None:
+        """Take the leases back, each for a full new term, and the losses."""
+        for loss in store.scan(LossRecord):
+            self.losses[loss.plan, Place(loss.node, loss.step)] = loss.count
+        for lease in store.scan(LeaseRecord):
+            self.leases.add(lease, now)
+            self.plans[lease.plan].tree.promise(lease.lease, (Place(n, e) for n, _, e in lease.ends))
+
+    def number(self, name: str, turn: Turn) -> int:
+        """The next number of a counter that never goes back."""
+        self.counters[name] = self.counters.get(name, 0) + 1
+        turn.put(CounterRecord(name, self.counters[name]))
+        return self.counters[name]
+
+    # -- what runs want ----------------------------------------------------------------------------------------
+
+    def pause(self, run: Run, turn: Turn) -> None:
+        """Nobody speaks for a run: nobody would hear the answers."""
+        run.paused = True
+        for want in run.open:
+            self.plans[want.plan].tree.let_go(Place(want.node, want.step), Wanter(run.name, want.trial))
+        self.stop_unwanted(self.plans[run.record.plan], turn)
+
+    def resume(self, run: Run) -> None:
+        """Somebody speaks for a run again: what it waits for is wanted again."""
+        run.paused = False
+        self.unsettled = True
+        for want in run.open:
+            self.plans[want.plan].tree.want(Place(want.node, want.step), Wanter(run.name, want.trial))
+
+    def close(self, run: Run, turn: Turn) -> None:
+        """The run wants nothing more, for good."""
+        self.let_go(run, set(run.asked), turn)
+        run.change(closed=True)
+        turn.put(run.record)
+        self.settle_account(run, turn)
+
+    def let_go(self, run: Run, trials: set[int], turn: Turn) -> None:
+        """These trials of a run want nothing more; a batch that nobody waits for is left."""
+        plan = self.plans[run.record.plan]
+        for want in [w for w in run.open if w.trial in trials]:
+            plan.tree.let_go(Place(want.node, want.step), Wanter(run.name, want.trial))
+            self.shut(run, want, turn)
+        self.stop_unwanted(plan, turn)
+
+    def stop_unwanted(self, plan: LivePlan, turn: Turn) -> None:
+        """Leave the batches that nobody waits for any more."""
+        for lease in self.leases.leases.values():
+            if lease.record.plan == plan.name and not lease.stopping and not plan.wanted_behind(lease.record):
+                lease.stopping = True
+                turn.send(lease.record.trainer, StopLease(lease.record.trainer, lease.number))
+
+    def shut(self, run: Run, want: WantRecord, turn: Turn) -> None:
+        """A want waits no longer."""
+        closed = WantRecord(want.run, want.trial, want.step, want.plan, want.node, want.order, open=False)
+        run.remember(closed)
+        turn.put(closed)
+
+    # -- what runs are told -------------------------------------------------------------------------------------
+
+    def tell(self, run: Run, trial: int, place: Place, error: str | None, turn: Turn) -> None:
+        """Write an answer into the run's journal, and send it."""
+        entry = run.answer(trial, place, error)
+        turn.put(entry)
+        if run.session:
+            turn.send(run.session, self.told(run, entry))
+
+    def told(self, run: Run, entry: AnswerRecord) -> Told:
+        if entry.error is not None:
+            return Told(run.name, entry.number, entry.trial, entry.step, error=entry.error)
+        standing = self.plans[run.record.plan].standings[Place(entry.node, entry.step)]
+        metrics = dict(standing.metrics or {})
+        return Told(run.name, entry.number, entry.trial, entry.step, metrics, standing.digest)
+
+    def answer(self, plan: LivePlan, place: Place, error: str | None, turn: Turn) -> None:
+        """Everybody who waits for `place` is told: what stands there, or why nothing does. Lower trials first."""
+        for wanter in sorted(plan.tree.take(place)):
+            run = self.runs[wanter.run]
+            self.shut(run, run.wants[wanter.trial, place.step], turn)
+            self.tell(run, wanter.trial, place, error, turn)
+            turn.put(run.record)
+
+    def fail(self, plan: LivePlan, places: list[Place], error: str, turn: Turn) -> None:
+        """These requests cannot be answered. That is no answer: whoever asks again starts a new attempt."""
+        for place in places:
+            self.answer(plan, place, error, turn)
+
+    def pays(self, run: Run) -> bool:
+        """Whether a batch is out whose steps go to this run's counts."""
+        return any(lease.record.payer == run.name for lease in self.leases.leases.values())
+
+    def settle_account(self, run: Run, turn: Turn) -> None:
+        """If a run's counts are final now, say so; of a closed run only the record stays in memory."""
+        state = self.run_state(run)
+        if state.settled and run.session:
+            turn.send(run.session, state)
+        if state.settled and run.record.closed:
+            run.forget()
+
+    def run_state(self, run: Run) -> RunState:
+        busy = sum(lease.record.plan == run.record.plan for lease in self.leases.leases.values())
+        settled = not run.open and not self.pays(run)
+        return RunState(run.name, run.record.counts, busy, len(self.staff.trainers), settled)

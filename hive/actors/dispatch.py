@@ -1,0 +1,239 @@
+"""What trainers and node managers say to the coordinator, and what it decides: who trains what, and what a loss costs.
+
+    a trainer is idle -> the critical path of the stage tree -> lease + Grant
+    a Notice comes    -> a standing -> everybody who waited for it is told
+    a trainer is lost -> its lease's promises are withdrawn -> the same steps become stages again
+
+It must not know sessions, sequences, or how a plan is made.
+"""
+
+from __future__ import annotations
+
+from hive.actors.actor import Turn
+from hive.actors.books import Books
+from hive.actors.leases import Lease
+from hive.actors.messages import (
+    LeaseEnded,
+    NodeBeat,
+    Noted,
+    Notice,
+    StopLease,
+    TrainerBeat,
+    TrainerBroken,
+    TrainerExited,
+)
+from hive.actors.plans import LivePlan
+from hive.planner.search_plan import Place
+from hive.storage.records import LeaseRecord, LossRecord
+
+__all__ = ["Dispatch"]
+
+
+class Dispatch:
+    """The coordinator's handlers of what trainers and nodes say. Each takes (sender, message, now, turn).
+
+    Args:
+        books: what the coordinator knows.
+        attempts_max: leases lost in a row on one stage before the requests behind it fail.
+    """
+
+    def __init__(self, books: Books, attempts_max: int) -> None:
+        self.books = books
+        self.attempts_max = attempts_max
+        self.aggregator = ""
+
+    # -- trainers -----------------------------------------------------------------------------------------------
+
+    def on_trainer_beat(self, sender: str, message: TrainerBeat, now: float, turn: Turn) -> None:
+        trainer = self.books.staff.beat(message, sender)
+        plan = self.books.plans.get(message.plan)
+        if plan is None:
+            return
+        plan.start_failures = 0
+        self.books.leases.renew(message.trainer, now)
+        lease = self.books.leases.of_trainer(message.trainer)
+        if message.lease is not None and (lease is None or lease.number != message.lease):
+            turn.send(sender, StopLease(message.trainer, message.lease))
+        elif message.lease is not None and lease is not None:
+            lease.steps_run = max(lease.steps_run, message.steps_run)
+            if lease.stopping:
+                turn.send(sender, StopLease(message.trainer, lease.number))
+        elif lease is not None:  # it does not know: the grant was lost, or is on its way
+            turn.send(sender, plan.grant(lease.record))
+        else:
+            trainer.held = None if message.held is None else Place(*message.held)
+            self.books.unsettled = True
+
+    def on_notice(self, sender: str, message: Notice, now: float, turn: Turn) -> None:
+        turn.send(sender, Noted(message.number))
+        lease = self.books.leases.leases.get(message.lease)
+        if lease is None or lease.record.trainer != message.trainer:
+            turn.send(sender, StopLease(message.trainer, message.lease))
+            return
+        plan = self.books.plans[lease.record.plan]
+        place = Place(message.node, message.step)
+        if place not in lease.ahead and message.steps_run <= lease.record.steps_noted:
+            return  # said before
+        self.account(lease, plan, message, turn)
+        self.books.leases.renew(message.trainer, now)
+        plan.tree.keep(lease.number, place)
+        lease.record = passed(lease.record, message)
+        turn.put(lease.record)
+        if plan.tree.answer(place) is not None:
+            self.books.answer(plan, place, None, turn)
+        if not lease.stopping and lease.record.ends and not plan.wanted_behind(lease.record):
+            lease.stopping = True
+            turn.send(sender, StopLease(message.trainer, lease.number))
+        self.books.unsettled = True
+
+    def account(self, lease: Lease, plan: LivePlan, notice: Notice, turn: Turn) -> None:
+        """Count the steps that a notice makes durable, and write down what it found.
+
+        The steps from the last boundary to here were trained for the payer; those that somebody had trained before are repeated, for
+        want of a checkpoint where a branch was asked for too late.
+        """
+        node = plan.tree.nodes[notice.node]
+        steps = notice.steps_run - lease.record.steps_noted
+        begin = notice.step - steps
+        repeated = max(0, min(notice.step, node.trained_to) - begin)
+        payer = self.books.runs[lease.record.payer]
+        for run in self.books.runs.values():
+            if run is not payer and run.record.plan == plan.name and steps > repeated:
+                run.shares(node, begin + repeated, notice.step)
+                turn.put(run.record)
+        new = plan.found(notice, turn)
+        plan.learn(notice, steps)
+        payer.count(steps_run=steps, late_branch=repeated, checkpoint_count=int(new))
+        turn.put(payer.record)
+        if self.books.losses.pop((plan.name, Place(notice.node, begin)), None) is not None:
+            turn.delete(LossRecord, (plan.name, notice.node, begin))
+
+    def on_lease_ended(self, sender: str, message: LeaseEnded, now: float, turn: Turn) -> None:
+        turn.send(sender, Noted(message.number))
+        lease = self.books.leases.leases.get(message.lease)
+        if lease is None or lease.record.trainer != message.trainer:
+            return
+        plan = self.books.plans[lease.record.plan]
+        lease.steps_run = message.steps_run
+        if message.load_s is not None:
+            plan.estimates.load_s.add(message.load_s)
+        self.end(lease, now, turn)
+        trainer = self.books.staff.trainers.get(message.trainer)
+        if trainer is not None:
+            trainer.held = None if message.held is None else Place(*message.held)
+        if message.error is not None and message.failed_node is not None and message.failed_step is not None:
+            self.books.fail(plan, plan.tree.blocked(Place(message.failed_node, message.failed_step)), message.error, turn)
+
+    def end(self, lease: Lease, now: float, turn: Turn) -> None:
+        """A lease is over: what it ran without a checkpoint to show for it is lost, and will be run again."""
+        record = lease.record
+        del self.books.leases.leases[record.lease]
+        turn.delete(LeaseRecord, record.key())
+        self.books.plans[record.plan].tree.withdraw(record.lease)
+        lost = max(0, lease.steps_run - record.steps_noted)
+        payer = self.books.runs[record.payer]
+        payer.count(steps_run=lost, failure=lost, trainer_busy_s=max(0.0, now - record.granted_at))
+        turn.put(payer.record)
+        self.books.unsettled = True
+        self.books.settle_account(payer, turn)
+
+    def lose(self, lease: Lease, why: str, now: float, turn: Turn) -> None:
+        """A trainer is gone with its lease. After `attempts_max` on one stage, the requests behind it fail."""
+        record, plan = lease.record, self.books.plans[lease.record.plan]
+        self.end(lease, now, turn)
+        self.books.staff.trainers.pop(record.trainer, None)
+        if not record.ends:
+            return
+        place = lease.next_place
+        start = Place(place.node, lease.from_step)
+        count = self.books.losses[plan.name, start] = self.books.losses.get((plan.name, start), 0) + 1
+        if count < self.attempts_max:
+            turn.put(LossRecord(plan.name, start.node, start.step, count))
+            return
+        del self.books.losses[plan.name, start]
+        turn.delete(LossRecord, (plan.name, start.node, start.step))
+        error = f"the trainer {why}, {count} times in a row, while it trained on from step {start.step}"
+        self.books.fail(plan, plan.tree.blocked(place), error, turn)
+
+    def on_trainer_broken(self, sender: str, message: TrainerBroken, now: float, turn: Turn) -> None:
+        """The plan's trainer class cannot be had: nothing that is pending can be answered."""
+        self.books.staff.trainers.pop(message.trainer, None)
+        plan = self.books.plans.get(message.plan)
+        if plan is not None:
+            self.books.fail(plan, list(plan.tree.pending), message.error, turn)
+        self.books.staff.retire(message.trainer, turn)
+
+    # -- nodes --------------------------------------------------------------------------------------------------
+
+    def on_node_beat(self, sender: str, message: NodeBeat, now: float, turn: Turn) -> None:
+        self.books.staff.node_beat(message, self.aggregator, sender, turn)
+        present = {slot.trainer for slot in message.slots}
+        for lease in self.books.leases.of_node(message.node):
+            if lease.record.trainer in present:
+                lease.until = now + self.books.leases.lease_s
+            else:
+                self.lose(lease, "was gone when its node manager came back", now, turn)
+        self.books.unsettled = True
+
+    def on_trainer_exited(self, sender: str, message: TrainerExited, now: float, turn: Turn) -> None:
+        turn.send(sender, Noted(message.number))
+        lease = self.books.leases.of_trainer(message.trainer)
+        assigned = self.books.staff.exited(message.trainer)
+        why = exit_text(message.code, message.tail)
+        if lease is not None:
+            self.lose(lease, why, now, turn)
+        elif assigned is not None and not assigned.heard and message.code != 0:
+            self.start_failed(self.books.plans[assigned.plan], why, turn)
+        self.books.unsettled = True
+
+    def start_failed(self, plan: LivePlan, why: str, turn: Turn) -> None:
+        plan.start_failures += 1
+        if plan.start_failures >= self.attempts_max:
+            self.books.fail(plan, list(plan.tree.pending), f"the trainer {why}, before it was ready to train", turn)
+            plan.start_failures = 0
+
+    # -- deciding -----------------------------------------------------------------------------------------------
+
+    def settle(self, now: float, turn: Turn) -> None:
+        """Give every idle trainer a batch, and every device that is free a trainer that could use one."""
+        for plan in self.books.plans.values():
+            if not plan.tree.pending:
+                continue
+            for trainer in self.books.staff.idle(plan.name, self.books.leases):
+                stages = plan.batch(trainer.held)
+                if not stages:
+                    break
+                record = plan.lease(self.books.number("leases", turn), stages, trainer.name, trainer.node, now)
+                self.books.leases.add(record, now)
+                turn.put(record)
+                turn.send(trainer.address, plan.grant(record))
+        needy = [plan for plan in self.books.plans.values() if plan.ready_count()]
+        for plan in needy:
+            self.books.staff.hire(plan.record, plan.ready_count(), self.books.leases, lambda: self.books.number("trainers", turn), turn)
+
+
+def passed(lease: LeaseRecord, notice: Notice) -> LeaseRecord:
+    """The lease after a notice: the boundary is no longer ahead, and what was run up to it is accounted for."""
+    return LeaseRecord(
+        lease=lease.lease,
+        plan=lease.plan,
+        trainer=lease.trainer,
+        node=lease.node,
+        payer=lease.payer,
+        origin=lease.origin,
+        ends=tuple(e for e in lease.ends if (e[0], e[2]) != (notice.node, notice.step)),
+        reached=(notice.node, notice.step),
+        granted_at=lease.granted_at,
+        steps_noted=notice.steps_run,
+    )
+
+
+def exit_text(code: int, tail: str) -> str:
+    """What a process's end means, for the person whose trainer it was."""
+    if code == -9:
+        text = "was killed by signal 9 (the kernel does that when memory runs out)"
+    elif code < 0:
+        text = f"was killed by signal {-code}"
+    else:
+        text = f"exited with code {code}"
+    return f"{text}; its last words:\n{tail}\n" if tail.strip() else text
