@@ -4,8 +4,8 @@ Hyper-parameters are sequences over training steps. Trials whose sequences begin
 
     sequences -> search plan (a tree of what was asked) -> stage tree (what is left to train) -> batches for trainers
 
-A user subclasses `Trainer`, describes a space of sequences, and runs a tuner over a `Study`. Importing hive loads no torch.
-"""
+A user subclasses `Trainer`, describes a space of sequences, and runs a tuner over a `Study`. Importing hive loads no
+torch. """
 
 from __future__ import annotations
 

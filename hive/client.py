@@ -1,8 +1,7 @@
 """A study as its tuner sees it, over a session: requests become messages, answers become awaited results.
 
-One `LiveStudy` lives in one asyncio loop. It numbers the trials, wakes whoever awaits an answer, and keeps the table that the run
-ends with. It must not know how the session reaches a coordinator, or how anything is shown.
-"""
+One `LiveStudy` lives in one asyncio loop. It numbers the trials, wakes whoever awaits an answer, and keeps the table
+that the run ends with. It must not know how the session reaches a coordinator, or how anything is shown."""
 
 from __future__ import annotations
 
@@ -33,7 +32,8 @@ class Trial:
         number: its place in the study, from 0.
         config: its sequences by name.
         steps: what it reached by its last answered request; 0 before the first.
-        metrics: what `evaluate()` returned there; None before the first answer, and where the study's metric was not finite.
+        metrics: what `evaluate()` returned there; None before the first answer, and where the study's metric was not
+            finite.
         status: "complete" if it reached its tuner's last step, "stopped" if the tuner ended it before, "failed".
         error: why it failed; None if it did not.
         state_digest: SHA-256 of what `save()` returned there.
@@ -127,7 +127,9 @@ class LiveStudy:
         asked = []
         for (config, steps), callback in zip(requests, tell, strict=True):
             if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
-                raise SpaceError(f"{steps!r} steps were asked for: a trial trains for a whole number of steps, 1 or more")
+                raise SpaceError(
+                    f"{steps!r} steps were asked for: a trial trains for a whole number of steps, 1 or more"
+                )
             trial = self.trial(config)
             descriptors = {name: sequence.descriptor() for name, sequence in config.items()}
             asked.append(AskedTrial(trial.number, steps, descriptors))
@@ -200,7 +202,8 @@ class LiveStudy:
             trial.status = "complete" if trial.steps >= self.complete_at else "stopped"
 
     def best(self) -> Trial | None:
-        """The trial with the best last value among the complete ones, else among those with most steps; ties to the lower."""
+        """The trial with the best last value among the complete ones, else among those with most steps; ties to the
+        lower."""
         measured = [t for t in self.trials if t.status != "failed" and t.metrics is not None]
         complete = [t for t in measured if t.status == "complete"]
         most = max((t.steps for t in measured), default=0)

@@ -1,8 +1,7 @@
 """What a person sees of a run: a live table in a terminal, plain lines elsewhere, and at the end what it came to.
 
-Progress goes to standard error, the end's table to standard output, so that a script's own prints stay readable. It must not know
-how a run works; it is shown counts and trials.
-"""
+Progress goes to standard error, the end's table to standard output, so that a script's own prints stay readable. It
+must not know how a run works; it is shown counts and trials."""
 
 from __future__ import annotations
 

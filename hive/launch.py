@@ -1,8 +1,8 @@
 """How a run reaches a coordinator: at an address, in processes of its own, or all in this one process.
 
-Each way is an async context manager that gives the runtime of a session. The local processes are this one's children: a coordinator
-(with its aggregator) and one node manager, each started again if it ends. It must not know tuners, trials, or what is shown.
-"""
+Each way is an async context manager that gives the runtime of a session. The local processes are this one's children:
+a coordinator (with its aggregator) and one node manager, each started again if it ends. It must not know tuners,
+trials, or what is shown."""
 
 from __future__ import annotations
 
@@ -64,7 +64,11 @@ class RunOptions:
 
 
 def connect(
-    options: RunOptions, opening: OpenRun, trainer_class: type[Trainer], session: Session, deliver: Callable[[Any], None]
+    options: RunOptions,
+    opening: OpenRun,
+    trainer_class: type[Trainer],
+    session: Session,
+    deliver: Callable[[Any], None],
 ) -> contextlib.AbstractAsyncContextManager[Runtime]:
     """The runtime of `session`, started, by the way that the options say."""
     if options.inline:
@@ -110,7 +114,9 @@ async def local(
             coordinator.remove("--close-runs")
 
     tasks = [
-        asyncio.create_task(keep_running(lambda: Child.start(coordinator, folder / "coordinator"), coordinator_started)),
+        asyncio.create_task(
+            keep_running(lambda: Child.start(coordinator, folder / "coordinator"), coordinator_started)
+        ),
         asyncio.create_task(keep_running(lambda: Child.start(worker, folder / "worker"), lambda _: None)),
     ]
     try:
@@ -137,7 +143,8 @@ def default_trainers(threads: int) -> int:
 
 
 def gpus() -> list[str]:
-    """The GPUs that this user may use, told without torch: what CUDA_VISIBLE_DEVICES says, else the driver's device files."""
+    """The GPUs that this user may use, told without torch: what CUDA_VISIBLE_DEVICES says, else the driver's device
+    files."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         return [f"cuda:{i}" for i, name in enumerate(visible.split(",")) if name.strip() not in ("", "-1")]
@@ -154,7 +161,8 @@ def devices(count: int) -> list[str]:
 
 
 class InlineTraining:
-    """Runs a trainer's batches in the loop's own thread, a step at a time, so that a debugger stops where the user expects."""
+    """Runs a trainer's batches in the loop's own thread, a step at a time, so that a debugger stops where the user
+    expects."""
 
     def __init__(self, trainer_class: type[Trainer], opening: OpenRun, root: Root) -> None:
         source = opening.source

@@ -1,13 +1,13 @@
 """`Study`: what a user's file defines and runs, and `StudyResult`, what it gets back.
 
-A study names the search, its trainer and its metric; a tuner says which trials to train. Everything that a run needs besides comes
-from `RunOptions`, which `hive run` sets and `python FILE` leaves at their defaults. It must not know how processes are started or
-messages written.
-"""
+A study names the search, its trainer and its metric; a tuner says which trials to train. Everything that a run needs
+besides comes from `RunOptions`, which `hive run` sets and `python FILE` leaves at their defaults. It must not know
+how processes are started or messages written."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import math
@@ -16,7 +16,6 @@ import secrets
 import signal
 import threading
 import time
-import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, cast
@@ -142,7 +141,8 @@ class Study:
     """A named search over one trainer.
 
     Args:
-        name: what people call it; also where its results are found again, with everything else that makes up the plan key.
+        name: what people call it; also where its results are found again, with everything else that makes up the plan
+            key.
         trainer: the class that trains: a subclass of `hive.Trainer`, defined at the top of a file.
         metric: the metric of `evaluate()` that ranks trials.
         mode: "max" or "min": which is better.
@@ -190,7 +190,8 @@ class Study:
         """Run a tuner to its end. Called again, with this or another tuner, it goes on with the same trials.
 
         Raises:
-            StudyError: it was reached while a trainer imports the file, or from a running event loop; the root is held by
+            StudyError: it was reached while a trainer imports the file, or from a running event loop; the root is
+                held by
                 another run; the space's names are not those of the study's earlier tuner.
             KeyboardInterrupt: Ctrl-C; what was trained is kept, and the next run goes on from there.
         """
@@ -200,7 +201,8 @@ class Study:
         return self.drive(progress, lambda: tuner.tune(progress.live))[1]
 
     def eval(self, config: Config, step: int) -> Result:
-        """Measure a config after `step` steps. Nothing is trained where that step was trained already and left a checkpoint."""
+        """Measure a config after `step` steps. Nothing is trained where that step was trained already and left a
+        checkpoint."""
         self.check_place("study.eval(...)")
         progress = self.begin(tuple(config))
         return self.drive(progress, lambda: progress.live.eval(config, step))[0]
@@ -397,7 +399,9 @@ def plain(fixed: Mapping[str, Any]) -> dict[str, Any]:
     try:
         settings = json.loads(json.dumps(dict(fixed), default=os.fspath, allow_nan=False))
     except (TypeError, ValueError) as error:
-        raise StudyError(f"Study: fixed holds something that is no plain value (text, number, list, dict, path): {error}") from None
+        raise StudyError(
+            f"Study: fixed holds something that is no plain value (text, number, list, dict, path): {error}"
+        ) from None
     return cast("dict[str, Any]", settings)
 
 
@@ -408,13 +412,21 @@ def check(study: Study) -> None:
         return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
     rules = [
-        (isinstance(study.trainer, type) and issubclass(study.trainer, Trainer), "trainer", "a subclass of hive.Trainer"),
+        (
+            isinstance(study.trainer, type) and issubclass(study.trainer, Trainer),
+            "trainer",
+            "a subclass of hive.Trainer",
+        ),
         (study.mode in ("min", "max"), "mode", '"min" or "max"'),
         (isinstance(study.dataset, str), "dataset", "a string"),
         (whole(study.seed, 0) and study.seed < 2**63, "seed", "a whole number from 0"),
         (study.eval_every is None or whole(study.eval_every, 1), "eval_every", "a whole number from 1, or None"),
         (whole(study.threads, 1), "threads", "a whole number from 1"),
-        (isinstance(study.checkpoint_every_s, int | float) and study.checkpoint_every_s > 0, "checkpoint_every_s", "above 0"),
+        (
+            isinstance(study.checkpoint_every_s, int | float) and study.checkpoint_every_s > 0,
+            "checkpoint_every_s",
+            "above 0",
+        ),
     ]
     for holds, name, rule in rules:
         if not holds:

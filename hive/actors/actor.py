@@ -1,11 +1,12 @@
 """What an actor is: a state machine without I/O, `handle(event, now) -> effects`.
 
-Events come in one at a time; effects go out as a closed set of frozen records. A driver (runtime.py) drains the inbox, lets the
-actor handle event by event, commits all `Commit` effects of the batch as one transaction, and only then carries out the others
-in order. So nothing is said before it is durable. If the commit fails, the driver throws the actor away and makes a new one
-from the store; that is also what a restart is.
+Events come in one at a time; effects go out as a closed set of frozen records. A driver (runtime.py) drains the
+inbox, lets the actor handle event by event, commits all `Commit` effects of the batch as one transaction, and only
+then carries out the others in order. So nothing is said before it is durable. If the commit fails, the driver throws
+the actor away and makes a new one from the store; that is also what a restart is.
 
-`now` is Unix time in seconds and never decreases within one driver. This module must not know any message, any actor, or any
+`now` is Unix time in seconds and never decreases within one driver. This module must not know any message, any actor,
+or any
 driver.
 """
 

@@ -39,6 +39,7 @@ class Aggregator:
         return turn.effects()
 
     def keep(self, plan: str, point: Point, turn: Turn) -> None:
+        """Keep a point unless one stands there."""
         curve = self.points.setdefault((plan, point.node), {})
         if (point.step, point.kind) not in curve:
             curve[point.step, point.kind] = point.metrics

@@ -1,8 +1,7 @@
 """The coordinator's books: plans, runs, leases and staff, how they come back from the store, and how a run is told.
 
-What sessions say (sessions.py) and what trainers say (dispatch.py) both end here. Every change leaves its record in the turn. It must
-not know messages that come in, or who gets which batch.
-"""
+What sessions say (sessions.py) and what trainers say (dispatch.py) both end here. Every change leaves its record in
+the turn. It must not know messages that come in, or who gets which batch."""
 
 from __future__ import annotations
 
@@ -144,6 +143,7 @@ class Books:
             turn.send(run.session, self.told(run, entry))
 
     def told(self, run: Run, entry: AnswerRecord) -> Told:
+        """The message that says an entry of a run's journal."""
         if entry.error is not None:
             return Told(run.name, entry.number, entry.trial, entry.step, error=entry.error)
         standing = self.plans[run.record.plan].standings[Place(entry.node, entry.step)]
@@ -176,6 +176,7 @@ class Books:
             run.forget()
 
     def run_state(self, run: Run) -> RunState:
+        """How a run stands."""
         busy = sum(lease.record.plan == run.record.plan for lease in self.leases.leases.values())
         settled = not run.open and not self.pays(run)
         return RunState(run.name, run.record.counts, busy, len(self.staff.trainers), settled)

@@ -1,12 +1,13 @@
-"""The coordinator: owns the search plans, hands out batches, writes down what comes back, and tells each run its answers.
+"""The coordinator: owns the search plans, hands out batches, writes down what comes back, and tells each run its
+answers.
 
     a session asks    -> requests in the plan -> answered already? told at once : pending          sessions.py
     a trainer is idle -> the critical path of the stage tree -> lease + Grant                      dispatch.py
     a Notice comes    -> a standing -> everybody who waited for it is told                         dispatch.py
     what it knows     -> plans, runs, leases, and how they come back from the store                books.py
 
-Whatever it decides is in the turn's commit before anybody hears of it; to restart is to construct it from the store. Messages may
-come twice, late or never: each handler says nothing new when it is called again with the same message.
+Whatever it decides is in the turn's commit before anybody hears of it; to restart is to construct it from the store.
+Messages may come twice, late or never: each handler says nothing new when it is called again with the same message.
 
 It must not know sockets, files, clocks, processes, or torch.
 """
@@ -48,7 +49,8 @@ class CoordinatorSettings:
     """What the coordinator's owner may choose.
 
     Attributes:
-        session_lease_s: how long a run may go without a word from its session before what only it wants is paused; seconds.
+        session_lease_s: how long a run may go without a word from its session before what only it wants is paused;
+            seconds.
         lease_s: how long a trainer may go without a sign of life before its batch is given to another; seconds.
         beat_s: how often leases are looked at; seconds.
         attempts_max: leases lost on one stage (>= 1) before the requests behind it fail.

@@ -45,6 +45,7 @@ class Dispatch:
     # -- trainers -----------------------------------------------------------------------------------------------
 
     def on_trainer_beat(self, sender: str, message: TrainerBeat, now: float, turn: Turn) -> None:
+        """A trainer lives. What it runs against what it should: what it did not hear is said again."""
         trainer = self.books.staff.beat(message, sender)
         plan = self.books.plans.get(message.plan)
         if plan is None:
@@ -65,6 +66,7 @@ class Dispatch:
             self.books.unsettled = True
 
     def on_notice(self, sender: str, message: Notice, now: float, turn: Turn) -> None:
+        """A boundary was reached: what was found there stands, and whoever waited is told."""
         turn.send(sender, Noted(message.number))
         lease = self.books.leases.leases.get(message.lease)
         if lease is None or lease.record.trainer != message.trainer:
@@ -89,9 +91,8 @@ class Dispatch:
     def account(self, lease: Lease, plan: LivePlan, notice: Notice, turn: Turn) -> None:
         """Count the steps that a notice makes durable, and write down what it found.
 
-        The steps from the last boundary to here were trained for the payer; those that somebody had trained before are repeated, for
-        want of a checkpoint where a branch was asked for too late.
-        """
+        The steps from the last boundary to here were trained for the payer; those that somebody had trained before
+        are repeated, for want of a checkpoint where a branch was asked for too late."""
         node = plan.tree.nodes[notice.node]
         steps = notice.steps_run - lease.record.steps_noted
         begin = notice.step - steps
@@ -109,6 +110,7 @@ class Dispatch:
             turn.delete(LossRecord, (plan.name, notice.node, begin))
 
     def on_lease_ended(self, sender: str, message: LeaseEnded, now: float, turn: Turn) -> None:
+        """A trainer is done with a batch; if user code failed, so do the requests behind that place."""
         turn.send(sender, Noted(message.number))
         lease = self.books.leases.leases.get(message.lease)
         if lease is None or lease.record.trainer != message.trainer:
@@ -122,7 +124,9 @@ class Dispatch:
         if trainer is not None:
             trainer.held = None if message.held is None else Place(*message.held)
         if message.error is not None and message.failed_node is not None and message.failed_step is not None:
-            self.books.fail(plan, plan.tree.blocked(Place(message.failed_node, message.failed_step)), message.error, turn)
+            self.books.fail(
+                plan, plan.tree.blocked(Place(message.failed_node, message.failed_step)), message.error, turn
+            )
 
     def end(self, lease: Lease, now: float, turn: Turn) -> None:
         """A lease is over: what it ran without a checkpoint to show for it is lost, and will be run again."""
@@ -166,6 +170,7 @@ class Dispatch:
     # -- nodes --------------------------------------------------------------------------------------------------
 
     def on_node_beat(self, sender: str, message: NodeBeat, now: float, turn: Turn) -> None:
+        """A node manager lives. A lease whose trainer it does not run is lost."""
         self.books.staff.node_beat(message, self.aggregator, sender, turn)
         present = {slot.trainer for slot in message.slots}
         for lease in self.books.leases.of_node(message.node):
@@ -176,6 +181,7 @@ class Dispatch:
         self.books.unsettled = True
 
     def on_trainer_exited(self, sender: str, message: TrainerExited, now: float, turn: Turn) -> None:
+        """A trainer's process is gone."""
         turn.send(sender, Noted(message.number))
         lease = self.books.leases.of_trainer(message.trainer)
         assigned = self.books.staff.exited(message.trainer)
@@ -187,6 +193,7 @@ class Dispatch:
         self.books.unsettled = True
 
     def start_failed(self, plan: LivePlan, why: str, turn: Turn) -> None:
+        """A trainer went before it said a word; after `attempts_max` in a row, what the plan waits for fails."""
         plan.start_failures += 1
         if plan.start_failures >= self.attempts_max:
             self.books.fail(plan, list(plan.tree.pending), f"the trainer {why}, before it was ready to train", turn)
@@ -209,7 +216,9 @@ class Dispatch:
                 turn.send(trainer.address, plan.grant(record))
         needy = [plan for plan in self.books.plans.values() if plan.ready_count()]
         for plan in needy:
-            self.books.staff.hire(plan.record, plan.ready_count(), self.books.leases, lambda: self.books.number("trainers", turn), turn)
+            self.books.staff.hire(
+                plan.record, plan.ready_count(), self.books.leases, lambda: self.books.number("trainers", turn), turn
+            )
 
 
 def passed(lease: LeaseRecord, notice: Notice) -> LeaseRecord:

@@ -1,8 +1,7 @@
 """Leases: which batch is out, with whom, what of it is still ahead, and until when.
 
-A lease has one number, drawn once and never again: a trainer that comes back after its lease was given up carries an old number,
-and nothing it says under it changes anything. It must not know the plan's tree, runs, or messages.
-"""
+A lease has one number, drawn once and never again: a trainer that comes back after its lease was given up carries an
+old number, and nothing it says under it changes anything. It must not know the plan's tree, runs, or messages."""
 
 from __future__ import annotations
 

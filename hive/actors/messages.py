@@ -1,4 +1,5 @@
-"""What the actors say to each other: frozen, typed records, one class a kind. docs/protocol.md tells it to other languages.
+"""What the actors say to each other: frozen, typed records, one class a kind. docs/protocol.md tells it to other
+languages.
 
 Who says what, and what makes a loss harmless:
 

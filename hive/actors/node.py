@@ -1,8 +1,7 @@
 """A node manager: runs a trainer process on each device of one machine, says what runs, and passes curves on.
 
-It starts what the coordinator orders, once for each trainer's name, and tells of every end until that is noted. It must not know
-plans, batches, how a process is started, or what a trainer does.
-"""
+It starts what the coordinator orders, once for each trainer's name, and tells of every end until that is noted. It
+must not know plans, batches, how a process is started, or what a trainer does."""
 
 from __future__ import annotations
 
@@ -105,10 +104,12 @@ class NodeActor:
         return turn.effects()
 
     def beat(self, turn: Turn) -> None:
+        """Say what runs on which device."""
         slots = [Slot(device, self.running.get(i)) for i, device in enumerate(self.devices)]
         turn.send(COORDINATOR, NodeBeat(self.name, self.incarnation, slots))
 
     def on_start_trainer(self, order: StartTrainer, turn: Turn) -> None:
+        """Start a trainer once; what runs on its slot ends first."""
         if order.trainer in self.ever or not 0 <= order.slot < len(self.devices):
             return
         if order.slot in self.running:
@@ -118,16 +119,19 @@ class NodeActor:
             self.begin(order, turn)
 
     def begin(self, order: StartTrainer, turn: Turn) -> None:
+        """Start its process."""
         self.ever.add(order.trainer)
         self.running[order.slot] = order.trainer
         turn.do(StartJob(order.trainer, TrainerOrder(self.name, self.devices[order.slot], order)))
 
     def retire(self, trainer: str, turn: Turn) -> None:
+        """End a trainer of ours."""
         if trainer in self.running.values():
             self.retired.add(trainer)
             turn.do(StopJob(trainer))
 
     def on_job_ended(self, event: JobEnded, turn: Turn) -> None:
+        """A process is gone: say so until it is noted, and start what waits for its slot."""
         slot = next((i for i, trainer in self.running.items() if trainer == event.job), None)
         if slot is None:
             return

@@ -1,8 +1,7 @@
 """One search plan as the coordinator keeps it: the tree, what its records say, and what its batches look like.
 
-Every change of the tree goes through here and leaves its record in the turn, so that the plan loaded from its records is the
-plan. It must not know runs, sessions, trainers, or how messages travel.
-"""
+Every change of the tree goes through here and leaves its record in the turn, so that the plan loaded from its records
+is the plan. It must not know runs, sessions, trainers, or how messages travel."""
 
 from __future__ import annotations
 
@@ -29,7 +28,7 @@ def path_to(node: Node, step: int) -> Iterator[tuple[Node, int]]:
     above: Node | None = node
     while above is not None:
         yield above, step
-        above, step = above.parent, above.start
+        step, above = above.start, above.parent
 
 
 @dataclass(slots=True)
@@ -68,6 +67,7 @@ class LivePlan:
             self.stand(Place(s.node, s.step), s)
 
     def stand(self, place: Place, record: StandingRecord) -> None:
+        """A standing is in force: in the tree, and as a record."""
         self.standings[place] = record
         self.tree.record(place, Standing(record.checkpoint.name, record.digest, record.metrics))
 
@@ -89,9 +89,7 @@ class LivePlan:
         if first is None:
             if notice.checkpoint is None:
                 return False
-            record = StandingRecord(
-                self.name, place.node, place.step, notice.checkpoint, notice.digest, notice.metrics
-            )
+            record = StandingRecord(self.name, place.node, place.step, notice.checkpoint, notice.digest, notice.metrics)
         elif first.metrics is None and notice.metrics is not None:
             record = msgspec.structs.replace(first, metrics=notice.metrics)
         else:
@@ -159,6 +157,7 @@ class LivePlan:
         )
 
     def granted(self, place: Place, start: int) -> GrantedStage:
+        """A stage as a message says it."""
         node = self.tree.nodes[place.node]
         forms = {name: form.to_data() for name, form in node.forms.items()}
         return GrantedStage(place.node, start, place.step, forms, metrics=place.step in node.requests)

@@ -1,9 +1,8 @@
 """The driver of processes: starting them, watching them, ending them, and ending with one's parent.
 
-Children stay in their parent's process group and ignore SIGINT: who pressed Ctrl-C is for the parent to say. Each holds the reading
-end of a pipe, its lifeline, that its parent never closes; when the parent is gone, however that came, the pipe ends and so does the
-child. It must not know what the processes do.
-"""
+Children stay in their parent's process group and ignore SIGINT: who pressed Ctrl-C is for the parent to say. Each
+holds the reading end of a pipe, its lifeline, that its parent never closes; when the parent is gone, however that
+came, the pipe ends and so does the child. It must not know what the processes do."""
 
 from __future__ import annotations
 
@@ -75,7 +74,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
-                preexec_fn=ignore_interrupt,  # noqa: PLW1509  (one system call, no lock)
+                preexec_fn=ignore_interrupt,
             )
         if first and process.stdin is not None:
             process.stdin.write(first)
@@ -142,14 +141,17 @@ async def keep_running(start: Callable[[], Any], started: Callable[[Child], None
             raise HiveError(child.tail().strip().removeprefix("hive: "))
         quick_ends = quick_ends + 1 if loop.time() - began < RESTART_WINDOW_S else 1
         if quick_ends > RESTARTS_MAX:
-            raise HiveError(f"a process of hive ended {quick_ends} times in a row (code {code}); its last words:\n{child.tail()}")
+            raise HiveError(
+                f"a process of hive ended {quick_ends} times in a row (code {code}); its last words:\n{child.tail()}"
+            )
 
 
 class ProcessJobs:
     """Runs each job of a node manager as a process.
 
     Args:
-        command: from a job's order, the arguments, what goes down the lifeline first, and what to add to the environment.
+        command: from a job's order, the arguments, what goes down the lifeline first, and what to add to the
+            environment.
         logs: the folder for what the processes write, one file a job.
     """
 

@@ -2,9 +2,8 @@
 
     steps_run = steps_distinct - steps_reused + late_branch + failure + evicted
 
-holds at every moment at which nothing a run asked is still ahead. The counts are kept as events come, never derived afterwards.
-It must not know trainers, leases, or the stage tree.
-"""
+holds at every moment at which nothing a run asked is still ahead. The counts are kept as events come, never derived
+afterwards. It must not know trainers, leases, or the stage tree."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from hive.planner.search_plan import Node, Place
-from hive.storage.records import AnswerRecord, RunCounts, RunRecord, WantRecord
+from hive.storage.records import AnswerRecord, RunRecord, WantRecord
 
 __all__ = ["Run"]
 

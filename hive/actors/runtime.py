@@ -1,12 +1,12 @@
 """The driver of real life: loops, sockets, timers and jobs that carry out what actors decide.
 
-A `Runtime` drives one actor in an asyncio loop: it drains the inbox, lets the actor handle event by event, commits the writes of all
-those turns as one transaction, and then carries out their other effects in turn order. Two networks serve it: ZeroMQ between
-processes, and a queue within one (`hive run --inline`), which writes and reads the same bytes.
+A `Runtime` drives one actor in an asyncio loop: it drains the inbox, lets the actor handle event by event, commits
+the writes of all those turns as one transaction, and then carries out their other effects in turn order. Two networks
+serve it: ZeroMQ between processes, and a queue within one (`hive run --inline`), which writes and reads the same
+bytes.
 
-`zmq.asyncio` costs 30 us a message, 15 times a plain socket whose descriptor the loop watches and which is drained without blocking:
-so it is drained. It must not know what any message means, or decide anything.
-"""
+`zmq.asyncio` costs 30 us a message, 15 times a plain socket whose descriptor the loop watches and which is drained
+without blocking: so it is drained. It must not know what any message means, or decide anything."""
 
 from __future__ import annotations
 
@@ -47,6 +47,10 @@ EVENTS_MAX = 512
 
 QUEUE_MESSAGES_MAX = 100_000
 """Messages that wait for one peer; more are dropped, which peers mend by repeating."""
+
+RECONNECT_MS = 20
+RECONNECT_MS_MAX = 200
+"""How soon a peer that is not there yet is tried again. A run's processes start together: nobody should wait long."""
 
 log = logging.getLogger("hive")
 
@@ -154,7 +158,9 @@ class Runtime:
 
     def carry_out(self, turns: list[list[Effect]]) -> None:
         """Commit before anything else."""
-        writes: list[Write] = [w for turn in turns for effect in turn if isinstance(effect, Commit) for w in effect.writes]
+        writes: list[Write] = [
+            w for turn in turns for effect in turn if isinstance(effect, Commit) for w in effect.writes
+        ]
         if writes and self.store is not None:
             self.store.commit(writes)
         for turn in turns:
@@ -162,7 +168,8 @@ class Runtime:
                 self.do(effect)
 
     def fail(self, error: Exception) -> None:
-        """End, whatever it was: what follows is a start from the store. The error is whoever's who waits for `failed`."""
+        """End, whatever it was: what follows is a start from the store. The error is whoever's who waits for
+        `failed`."""
         self.close()
         if not self.failed.done():
             self.failed.set_exception(error)
@@ -250,7 +257,9 @@ def check_address(address: str) -> str:
     except ValueError:
         loopback = False
     if not loopback:
-        raise StudyError(f"{address!r} is not on loopback: other machines need CURVE keys on both sides, and none are set")
+        raise StudyError(
+            f"{address!r} is not on loopback: other machines need CURVE keys on both sides, and none are set"
+        )
     return address
 
 
@@ -292,8 +301,8 @@ class ZmqNetwork:
             self.forget(old)
         dealer = self.dealers[peer] = self.socket(zmq.DEALER)
         dealer.setsockopt(zmq.IDENTITY, self.name.encode())
-        dealer.setsockopt(zmq.RECONNECT_IVL, 50)
-        dealer.setsockopt(zmq.RECONNECT_IVL_MAX, 1000)
+        dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
         dealer.connect(check_address(address))
         if self.receive is not None:
             self.watch(peer, dealer)
@@ -311,7 +320,8 @@ class ZmqNetwork:
         self.loop.call_soon(self.read, peer, socket)
 
     def read(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
-        """Take in all that is there. The descriptor tells of changes only, so nothing may be left without a call to come."""
+        """Take in all that is there. The descriptor tells of changes only, so nothing may be left without a call to
+        come."""
         if socket.closed:
             return
         for _ in range(EVENTS_MAX):

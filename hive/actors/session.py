@@ -1,8 +1,7 @@
 """A client's session: what a run asks is said until it is applied, and what it is told is handed on once, in order.
 
-It must not know tuners, awaiting, sockets, or clocks. Whoever awaits answers gets them as `Deliver` effects: `Opened`, `Told` (each
-number once, without gaps), `RunState`, `Refused`.
-"""
+It must not know tuners, awaiting, sockets, or clocks. Whoever awaits answers gets them as `Deliver` effects:
+`Opened`, `Told` (each number once, without gaps), `RunState`, `Refused`."""
 
 from __future__ import annotations
 
@@ -99,10 +98,12 @@ class Session:
         return turn.effects()
 
     def next_number(self) -> int:
+        """The next number."""
         self.number += 1
         return self.number
 
     def say(self, message: Numbered, turn: Turn) -> None:
+        """Say a message, now and until it is applied."""
         self.unapplied.append(message)
         turn.send(COORDINATOR, message)
 
@@ -117,9 +118,11 @@ class Session:
         turn.do(StartTimer("beat", self.beat_s))
 
     def on_applied(self, message: Applied, turn: Turn) -> None:
+        """What is applied need not be said again."""
         self.unapplied = [m for m in self.unapplied if m.number > message.number]
 
     def on_told(self, message: Told, turn: Turn) -> None:
+        """Hand answers on, each once and in order."""
         if message.number > self.told:
             self.early[message.number] = message
         while (following := self.early.pop(self.told + 1, None)) is not None:

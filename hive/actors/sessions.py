@@ -1,8 +1,7 @@
 """What sessions say to the coordinator: runs begin, ask, let go, end, and show that they live.
 
-Each numbered message of a session is applied once, in order; the number is in the same commit as what it did. It must not know
-trainers, leases, or who gets which batch.
-"""
+Each numbered message of a session is applied once, in order; the number is in the same commit as what it did. It must
+not know trainers, leases, or who gets which batch."""
 
 from __future__ import annotations
 
@@ -30,6 +29,7 @@ class Sessions:
         self.books = books
 
     def on_open_run(self, sender: str, message: OpenRun, now: float, turn: Turn) -> None:
+        """A run begins; said again, it is told the same."""
         run = self.books.runs.get(message.run)
         note = ""
         if run is None:
@@ -77,8 +77,8 @@ class Sessions:
         names = sorted(set(old.parts.items()) ^ set(new.parts.items()))
         changed = ", ".join(dict.fromkeys(name for name, _ in names))
         if not changed:
-            return "the study's settings changed: this run begins a new plan; the earlier one is left as it is"
-        return f"code that the trainer reaches changed ({changed}): this run begins a new plan; the earlier one is left as it is"
+            return "the study's settings changed: a new plan begins; the earlier one is left as it is"
+        return f"code that the trainer reaches changed ({changed}): a new plan begins; the earlier one is left as it is"
 
     def hear(self, run: Run, sender: str, now: float) -> None:
         """A run's session speaks."""
@@ -101,6 +101,7 @@ class Sessions:
         return run
 
     def on_ask(self, sender: str, message: Ask, now: float, turn: Turn) -> None:
+        """A run asks: everything in the message, before anything is granted."""
         run = self.run_of(sender, message, now, turn)
         if run is None:
             return
@@ -111,6 +112,7 @@ class Sessions:
         self.books.unsettled = True
 
     def ask(self, run: Run, plan: LivePlan, asked: AskedTrial, turn: Turn) -> None:
+        """Apply one request: a place in the plan, a want, and the answer if it stands already."""
         try:
             config = config_of(asked, plan.record.source.names)
         except UsageError as error:
@@ -126,6 +128,7 @@ class Sessions:
             self.books.tell(run, asked.trial, place, None, turn)
 
     def on_release(self, sender: str, message: Release, now: float, turn: Turn) -> None:
+        """Trials of a run want nothing more."""
         run = self.run_of(sender, message, now, turn)
         if run is not None:
             self.books.let_go(run, set(message.trials), turn)
@@ -133,12 +136,14 @@ class Sessions:
             turn.send(sender, self.books.run_state(run))
 
     def on_close_run(self, sender: str, message: CloseRun, now: float, turn: Turn) -> None:
+        """A run is over."""
         run = self.run_of(sender, message, now, turn)
         if run is None:
             return
         self.books.close(run, turn)
 
     def on_session_beat(self, sender: str, message: SessionBeat, now: float, turn: Turn) -> None:
+        """A session lives: it is told what it lacks, and how its run stands."""
         run = self.books.runs.get(message.run)
         if run is None:
             turn.send(sender, Refused(f"run {message.run} is not open here", message.run))
@@ -160,5 +165,7 @@ def config_of(asked: AskedTrial, names: tuple[str, ...]) -> Config:
         raise UsageError(f"step {asked.step} was asked for; the first that can be trained to is 1")
     unknown = sorted(set(asked.config) - set(names))
     if unknown or not asked.config:
-        raise UsageError(f"{', '.join(unknown) or 'an empty config'}: the study's hyper-parameters are {', '.join(names)}")
+        raise UsageError(
+            f"{', '.join(unknown) or 'an empty config'}: the study's hyper-parameters are {', '.join(names)}"
+        )
     return {name: sequence_from_descriptor(d, name) for name, d in asked.config.items()}

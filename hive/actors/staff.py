@@ -1,8 +1,7 @@
 """Who can train: the nodes, their devices, and the trainer that each device runs or should run.
 
-The coordinator decides which plan a device serves; a beat that shows something else makes it say so again. A trainer serves one
-plan for its whole life. It must not know runs, sequences, or the stage tree.
-"""
+The coordinator decides which plan a device serves; a beat that shows something else makes it say so again. A trainer
+serves one plan for its whole life. It must not know runs, sequences, or the stage tree."""
 
 from __future__ import annotations
 
@@ -121,10 +120,9 @@ class Staff:
         busy = {lease.record.trainer for lease in leases.leases.values()}
         return [t for t in self.trainers.values() if t.plan == plan and t.name not in busy]
 
-    def hire(
-        self, plan: PlanRecord, ready: int, leases: LeaseTable, number: Callable[[], int], turn: Turn
-    ) -> None:
-        """Start trainers for a plan with `ready` stages that nobody has begun: on free devices, then in place of idle ones."""
+    def hire(self, plan: PlanRecord, ready: int, leases: LeaseTable, number: Callable[[], int], turn: Turn) -> None:
+        """Start trainers for a plan with `ready` stages that nobody has begun: on free devices, then in place of idle
+        ones."""
         busy = {lease.record.trainer for lease in leases.leases.values()}
         slots = [(node_name, i) for node_name, node in self.nodes.items() for i in range(len(node.slots))]
         coming = sum(

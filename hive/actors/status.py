@@ -1,4 +1,5 @@
-"""How things stand, as plain data: what `hive status --json` prints, of a live coordinator or of one made from a stopped root.
+"""How things stand, as plain data: what `hive status --json` prints, of a live coordinator or of one made from a
+stopped root.
 
 It must not know sockets, stores, or how the data is shown.
 """

@@ -1,8 +1,7 @@
 """A trainer: takes batches from the coordinator, has its job run them, and says what came of each until it is noted.
 
-It holds one lease at most, and never takes one whose number is not above all it has seen, so a grant that comes twice is run once. It
-must not know torch, the user's class, threads, or files; its job is an executor, somewhere.
-"""
+It holds one lease at most, and never takes one whose number is not above all it has seen, so a grant that comes twice
+is run once. It must not know torch, the user's class, threads, or files; its job is an executor, somewhere."""
 
 from __future__ import annotations
 
@@ -23,6 +22,7 @@ from hive.actors.messages import (
 from hive.planner.pieces import form_from_data
 from hive.storage.records import CheckpointFile
 from hive.training.reports import BatchOrder, Ended, Evaluated, Failed, Reached, StageOrder, Stepped
+from hive.training.reports import CheckpointFile as Written
 
 __all__ = ["TrainerActor"]
 
@@ -100,6 +100,7 @@ class TrainerActor:
         turn.do(StartTimer("beat", self.beat_s))
 
     def on_grant(self, grant: Grant, turn: Turn) -> None:
+        """Begin a batch, unless it is one that was seen before."""
         if self.lease is not None or grant.lease <= self.last_lease or grant.trainer != self.name:
             return
         self.lease = self.last_lease = grant.lease
@@ -110,6 +111,7 @@ class TrainerActor:
     # -- the job's reports --------------------------------------------------------------------------------------
 
     def on_report(self, report: object, turn: Turn) -> None:
+        """The job says something."""
         match report:
             case Stepped():
                 self.step, self.steps_run = report.step, report.steps_run
@@ -126,6 +128,7 @@ class TrainerActor:
                 self.on_ended(report, turn)
 
     def on_reached(self, report: Reached, turn: Turn) -> None:
+        """A boundary: say it until it is noted."""
         file = report.checkpoint
         self.number += 1
         notice = Notice(
@@ -139,14 +142,14 @@ class TrainerActor:
             train_s=self.train_s,
             save_s=report.save_s,
             metrics=report.metrics,
-            checkpoint=file
-            and CheckpointFile(file.name, file.bytes, file.device, file.threads, file.capability),
+            checkpoint=None if file is None else recorded(file),
         )
         self.train_s = 0.0
         self.unnoted.append(notice)
         turn.send(COORDINATOR, notice)
 
     def on_ended(self, report: Ended, turn: Turn) -> None:
+        """The batch is over: say it until it is noted."""
         self.number += 1
         failed = self.failed
         ended = LeaseEnded(
@@ -156,9 +159,9 @@ class TrainerActor:
             steps_run=report.steps_run,
             load_s=report.start_s if self.loading else None,
             held=report.held,
-            failed_node=failed and failed.node,
-            failed_step=failed and failed.step_failed,
-            error=failed and failed.error,
+            failed_node=failed.node if failed else None,
+            failed_step=failed.step_failed if failed else None,
+            error=failed.error if failed else None,
         )
         self.lease, self.held = None, report.held
         self.unnoted.append(ended)
@@ -167,19 +170,27 @@ class TrainerActor:
     # -- curves -------------------------------------------------------------------------------------------------
 
     def point(self, node: int, step: int, kind: str, metrics: Mapping[str, float] | None, turn: Turn) -> None:
+        """Keep a point of a curve until there are enough of them."""
         if metrics:
             self.points.append(Point(node, step, kind, dict(metrics)))
             if len(self.points) >= POINTS_MAX:
                 self.send_points(turn)
 
     def send_points(self, turn: Turn) -> None:
+        """Send the points on."""
         if self.points:
             turn.send(NODE, Curve(self.plan, self.points))
             self.points = []
 
 
+def recorded(file: Written) -> CheckpointFile:
+    """A checkpoint's file as the coordinator keeps it; the digest travels beside it."""
+    return CheckpointFile(file.name, file.bytes, file.device, file.threads, file.capability)
+
+
 def batch_order(grant: Grant, plan: str) -> BatchOrder:
-    """What the executor is told for a grant. Checkpoints lie in a folder of the plan's, and carry the lease's number."""
+    """What the executor is told for a grant. Checkpoints lie in a folder of the plan's, and carry the lease's
+    number."""
     return BatchOrder(
         lease=grant.lease,
         attempt=grant.lease,

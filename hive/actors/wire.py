@@ -1,6 +1,7 @@
 """How messages are written: one byte of protocol version, then MessagePack of a map with the message's "type".
 
-Bad bytes end here as `ProtocolError` and never reach an actor. docs/protocol.md says the same to other languages. It must not know
+Bad bytes end here as `ProtocolError` and never reach an actor. docs/protocol.md says the same to other languages. It
+must not know
 sockets.
 """
 
@@ -33,7 +34,9 @@ def encode(message: Message) -> bytes:
     """
     data = bytes((VERSION,)) + encoder.encode(message)
     if len(data) > MESSAGE_BYTES_MAX:
-        raise ProtocolError(f"a {type(message).__name__} of {len(data)} bytes; a message has {MESSAGE_BYTES_MAX} at most")
+        raise ProtocolError(
+            f"a {type(message).__name__} of {len(data)} bytes; a message has {MESSAGE_BYTES_MAX} at most"
+        )
     return data
 
 
@@ -46,7 +49,9 @@ def decode(data: bytes) -> Message:
     if not data:
         raise ProtocolError("an empty message")
     if data[0] != VERSION:
-        raise ProtocolError(f"protocol version {data[0]}; this side speaks {VERSION}: bring both to the same release of hive")
+        raise ProtocolError(
+            f"protocol version {data[0]}; this side speaks {VERSION}: bring both to the same release of hive"
+        )
     try:
         return decoder.decode(memoryview(data)[1:])
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:

@@ -9,10 +9,8 @@ import logging
 import signal
 import sys
 import time
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import zmq
@@ -21,41 +19,22 @@ from hive.actors.actor import Called
 from hive.actors.coordinator import AggregatorAt, Coordinator, CoordinatorSettings
 from hive.actors.processes import EXIT_USAGE, Child, end_with_parent, keep_running
 from hive.actors.runtime import Runtime, ZmqNetwork
-from hive.errors import HiveError, StudyError
+from hive.cli.arguments import CoordinatorFile, read_config
+from hive.errors import HiveError
 from hive.storage.lmdb_store import LmdbStore
 from hive.storage.root import Root
 
-__all__ = ["CoordinatorFile", "main", "read_config"]
+__all__ = ["main"]
 
 OWNER_WAIT_S = 5.0
 """The processes of a run that was killed need a moment to notice it."""
 
 
-class CoordinatorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The keys of conf/coordinator.toml, where each is explained."""
-
-    root: str = ".hive"
-    listen: str = "tcp://127.0.0.1:7077"
-    lease_s: float = 30.0
-    session_lease_s: float = 60.0
-    attempts_max: int = 3
-
-
-def read_config(path: Path | None, kind: type[Any]) -> Any:
-    """A configuration file, its keys checked; the defaults without one.
-
-    Raises:
-        StudyError: it cannot be read, is no TOML, or has a key that does not exist or a value of the wrong kind.
-    """
-    try:
-        return kind() if path is None else msgspec.convert(tomllib.loads(path.read_text(encoding="utf-8")), kind)
-    except (OSError, tomllib.TOMLDecodeError, msgspec.MsgspecError) as error:
-        raise StudyError(f"{path}: {error}") from error
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until told to end."""
-    parser = argparse.ArgumentParser(prog="hive-coordinator", description="Owns a root: search plans, checkpoints, leases.")
+    parser = argparse.ArgumentParser(
+        prog="hive-coordinator", description="Owns a root: search plans, checkpoints, leases."
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="see conf/coordinator.toml")
     parser.add_argument("--root", metavar="DIR", help="the folder it owns")
     parser.add_argument("--listen", metavar="URL", help="where it listens; on loopback, or ipc")
@@ -63,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--close-runs", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     try:
-        file: CoordinatorFile = read_config(arguments.config, CoordinatorFile)
+        file = read_config(arguments.config, CoordinatorFile)
         given = {k: v for k in ("root", "listen") if (v := getattr(arguments, k)) is not None}
         file = msgspec.structs.replace(file, **given)
         with Root.acquire(file.root, wait_s=OWNER_WAIT_S) as root:
@@ -125,7 +104,8 @@ async def keep_aggregating(root: Root, address: str, runtime: Runtime) -> None:
     where.unlink(missing_ok=True)
     try:
         await keep_running(
-            lambda: Child.start([*command, "--address-file", str(where)], root.logs_path / "aggregator.log"), lambda _: None
+            lambda: Child.start([*command, "--address-file", str(where)], root.logs_path / "aggregator.log"),
+            lambda _: None,
         )
     except HiveError as error:
         logging.warning("no curves are kept: %s", error)

@@ -23,12 +23,18 @@ def parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run the study that a file defines")
     run.add_argument("file", type=Path, metavar="FILE", help="Python file that defines `study` and `tuner`")
-    run.add_argument("--trainers", type=positive, metavar="N", help="local trainers (default: one a GPU, else by cores)")
+    run.add_argument(
+        "--trainers", type=positive, metavar="N", help="local trainers (default: one a GPU, else by cores)"
+    )
     run.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="where results are kept (.hive)")
     where = run.add_mutually_exclusive_group()
-    where.add_argument("--url", metavar="URL", help="a coordinator that runs already, in place of a root of this run's own")
+    where.add_argument(
+        "--url", metavar="URL", help="a coordinator that runs already, in place of a root of this run's own"
+    )
     where.add_argument("--inline", action="store_true", help="everything in this process, for debuggers")
-    run.add_argument("--no-merge", dest="merge", action="store_false", help="train every trial apart, in a plan of its own")
+    run.add_argument(
+        "--no-merge", dest="merge", action="store_false", help="train every trial apart, in a plan of its own"
+    )
     run.add_argument("--fresh", action="store_true", help="begin a new plan; the old one is left as it is")
     run.add_argument("--json", type=Path, metavar="OUT", dest="json_path", help="write a summary here")
 

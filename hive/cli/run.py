@@ -1,8 +1,7 @@
 """`hive run FILE`: what `python FILE` does, with options. It must not know how a study is run.
 
-The file is executed as `__main__`, so its own `if __name__ == "__main__":` part decides. If it runs no study itself, its `study` is run
-with its `tuner`.
-"""
+The file is executed as `__main__`, so its own `if __name__ == "__main__":` part decides. If it runs no study itself,
+its `study` is run with its `tuner`."""
 
 from __future__ import annotations
 
@@ -54,7 +53,7 @@ def execute(file: Path) -> ModuleType:
     sys.argv[:] = [str(file)]
     sys.path.insert(0, str(file.resolve().parent))
     try:
-        exec(compile(source, module.__file__, "exec"), module.__dict__)  # noqa: S102  (the user's own program)
+        exec(compile(source, module.__file__, "exec"), module.__dict__)
     except HiveError as error:
         if isinstance(error, studies.StudyError) or studies.results:
             raise
@@ -75,5 +74,7 @@ def named(module: ModuleType, file: Path, name: str, kind: type[Any]) -> Any:
     found = getattr(module, name, None)
     if found is None or not isinstance(found, kind):
         had = "defines no" if found is None else f"has a {type(found).__name__} for its"
-        raise StudyError(f"{file} {had} `{name}`: write `study = hive.Study(...)` and `tuner = ...` at the top of the file")
+        raise StudyError(
+            f"{file} {had} `{name}`: write `study = hive.Study(...)` and `tuner = ...` at the top of the file"
+        )
     return found

@@ -21,31 +21,14 @@ from hive.actors.messages import StartTrainer
 from hive.actors.processes import end_with_parent
 from hive.actors.runtime import Runtime, ZmqNetwork
 from hive.actors.trainer import TrainerActor
+from hive.cli.arguments import TrainerArguments
 from hive.errors import HiveError, StudyError
 from hive.training.executor import Executor
 from hive.training.fingerprint import fingerprint
 from hive.training.source import TrainerLocation, find_trainer
 from hive.training.trainer import Trainer
 
-__all__ = ["TrainerArguments", "main"]
-
-
-class TrainerArguments(msgspec.Struct, frozen=True):
-    """What a trainer's process is told.
-
-    Attributes:
-        node: its node manager's name.
-        device: where it trains.
-        coordinator: the coordinator's address.
-        node_address: its node manager's address, for curves.
-        start: the coordinator's order.
-    """
-
-    node: str
-    device: str
-    coordinator: str
-    node_address: str
-    start: StartTrainer
+__all__ = ["main"]
 
 
 class QueuedTraining:

@@ -23,20 +23,10 @@ from hive.actors.messages import NodeWelcome
 from hive.actors.node import NodeActor, TrainerOrder
 from hive.actors.processes import EXIT_USAGE, ProcessJobs, end_with_parent
 from hive.actors.runtime import Runtime, ZmqNetwork
-from hive.cli.coordinator import read_config
-from hive.cli.trainer import TrainerArguments
+from hive.cli.arguments import TrainerArguments, WorkerFile, read_config
 from hive.errors import HiveError
 
-__all__ = ["WorkerFile", "main"]
-
-
-class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The keys of conf/worker.toml, where each is explained."""
-
-    connect: str = "tcp://127.0.0.1:7077"
-    devices: str = "cpu"
-    node: str = ""
-    logs: str = ".hive/logs"
+__all__ = ["main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     try:
-        file: WorkerFile = read_config(arguments.config, WorkerFile)
+        file = read_config(arguments.config, WorkerFile)
         given = {k: v for k in ("connect", "devices", "node", "logs") if (v := getattr(arguments, k)) is not None}
         if arguments.child:
             end_with_parent()
@@ -103,7 +93,7 @@ def trainer_process(order: TrainerOrder, coordinator: str, node: str) -> tuple[l
     data = msgspec.msgpack.encode(given)
     threads = str(source.threads)
     environment = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}
-    environment |= {name: threads for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+    environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
     if order.device.startswith("cuda:"):
         index = int(order.device.removeprefix("cuda:"))
         visible = os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -1,8 +1,9 @@
 """The next batch: the longest path of the stage tree that a trainer can begin now.
 
-Hippo's rule (section 3.4): of all READY stages take the one from which the longest path hangs, and hand the whole path to one
-trainer, which then needs no checkpoint to be loaded on the way. What branches off becomes ready as the path passes. Ours adds
-one thing: a trainer that still holds the state a path starts from saves a load, and that saving counts for the path.
+Hippo's rule (section 3.4): of all READY stages take the one from which the longest path hangs, and hand the whole
+path to one trainer, which then needs no checkpoint to be loaded on the way. What branches off becomes ready as the
+path passes. Ours adds one thing: a trainer that still holds the state a path starts from saves a load, and that
+saving counts for the path.
 
 It must not know leases, messages, or how seconds were measured.
 """
@@ -30,8 +31,8 @@ def path_seconds(tree: Sequence[Stage], estimates: Estimates) -> dict[Stage, flo
 def next_batch(tree: Sequence[Stage], estimates: Estimates, held: Place | None = None) -> list[Stage]:
     """The stages of the batch that an idle trainer should get, in order; empty if none is ready.
 
-    Ties go to more waiting trials, then to the older request, then to the lower node and step, so that the choice is the same
-    wherever it is made.
+    Ties go to more waiting trials, then to the older request, then to the lower node and step, so that the choice is
+    the same wherever it is made.
 
     Args:
         tree: the stages, parents before children.

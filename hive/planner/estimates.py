@@ -1,8 +1,7 @@
 """How long things take, learned from what was measured: seconds per step of a node, of a checkpoint's load and save.
 
-A node nobody measured takes the mean over the plan; a plan nobody measured takes one second a step, which makes the longest
-path the one with most steps. It must not know where the measurements come from.
-"""
+A node nobody measured takes the mean over the plan; a plan nobody measured takes one second a step, which makes the
+longest path the one with most steps. It must not know where the measurements come from."""
 
 from __future__ import annotations
 

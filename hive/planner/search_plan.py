@@ -1,8 +1,9 @@
 """The search plan: every step that anybody asked for, told apart by the values that were in force before it.
 
-A node is a set of forms, one for each hyper-parameter, from a step on, after a parent. It is open-ended: children hang on the
-step where they leave it. A *place* is (node, step): the state of training after the steps [0, step) of that node's path. A
-request is a place that somebody wants measured, with the set of those who want it; a standing is what was found there.
+A node is a set of forms, one for each hyper-parameter, from a step on, after a parent. It is open-ended: children
+hang on the step where they leave it. A *place* is (node, step): the state of training after the steps [0, step) of
+that node's path. A request is a place that somebody wants measured, with the set of those who want it; a standing is
+what was found there.
 
 (Hippo, section 3.2. The paper's plan also keeps which node runs; ours keeps promises, which say up to where.)
 
@@ -134,13 +135,15 @@ class SearchPlan:
         for segment in segments:
             child = self.child(node, segment, lane)
             if child is None:
-                child = self.add_node(node and node.number, segment.start, segment.forms, lane if node is None else None)
+                parent = None if node is None else node.number
+                child = self.add_node(parent, segment.start, segment.forms, lane if node is None else None)
                 created.append(child)
             node = child
         assert node is not None, "a config has at least one segment"
         return Place(node.number, segments[-1].end), created
 
     def child(self, node: Node | None, segment: Segment, lane: int | None) -> Node | None:
+        """The node that a segment continues in; None if nobody asked for it yet."""
         if node is None:
             return self.roots.get(forms_key(segment.forms, lane))
         return node.children.get((segment.start, forms_key(segment.forms)))
@@ -224,7 +227,7 @@ class SearchPlan:
             yield node, node.start if floor is None else floor, step
             if floor is not None:
                 return
-            node, step = node.parent, node.start
+            step, node = node.start, node.parent
 
     def reached(self, place: Place) -> bool:
         """Whether training can start from `place`, now or when a promise is kept."""

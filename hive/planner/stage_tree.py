@@ -1,8 +1,9 @@
 """The stage tree: what is left to train, cut where training must stop, each step once.
 
     build(plan) -> stages. A stage is the steps [start, end) under one node. Its end is wanted: a request, or the branch point of
-    something behind it. It starts at the greatest checkpoint or promise below, else where its node leaves its parent. A stage is
-    READY if training can start there now, WAITING if that place is only promised, and otherwise follows its parent stage.
+    something behind it. It starts at the greatest checkpoint or promise below, else where its node leaves its parent.
+    A stage is READY if training can start there now, WAITING if that place is only promised, and otherwise follows
+    its parent stage.
 
 This is algorithm 1 of Hippo (section 3.3) with four repairs, each with a reason:
 
@@ -63,9 +64,9 @@ class Stage:
 def build(plan: SearchPlan) -> list[Stage]:
     """The stages of everything pending, parents before children.
 
-    Each pending request that no promise covers is the end of exactly one stage, and each step that must be trained for it is in
-    exactly one stage. (A stage that starts at a promise waits; what the promise covers is not in the tree.)
-    """
+    Each pending request that no promise covers is the end of exactly one stage, and each step that must be trained
+    for it is in exactly one stage. (A stage that starts at a promise waits; what the promise covers is not in the
+    tree.)"""
     promised = promised_steps(plan)
     stages: dict[Place, Stage] = {}
     for number, ends in sorted(needed_steps(plan, promised).items()):  # a parent's number is below its children's

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pytest
+import torch
 
 from hive.planner.pieces import ConstantForm, Value
 from hive.storage.checkpoints import read_checkpoint
@@ -198,9 +200,6 @@ def figures(value: Any) -> type[Figures]:
 
 
 def test_executor_passes_metrics_on_as_floats(tmp_path: Path) -> None:
-    import numpy
-    import torch
-
     value = {"a": 1, "b": True, "c": numpy.float32(0.5), "d": torch.tensor(2.0), "e": math.nan, "f": math.inf}
     reports = Bench(figures(value), tmp_path).run(batch(stage(0, 0, 1)))
     for metrics in (of_kind(Stepped, reports)[0].metrics, of_kind(Reached, reports)[0].metrics):
@@ -464,9 +463,7 @@ def test_executor_seeds_the_generators_before_build(tmp_path: Path) -> None:
 
 class Importing(Counter):
     def build(self, hp: Mapping[str, Value]) -> None:
-        import numpy
-
-        sys.modules["numpy"] = numpy
+        sys.modules["numpy"] = numpy  # what a first import does; a second one of NumPy is not possible
         super().build(hp)
         self.drawn = float(numpy.random.rand())
 
@@ -474,8 +471,6 @@ class Importing(Counter):
 def test_executor_builds_again_when_build_was_the_first_to_import_numpy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import numpy
-
     numpy.random.seed(99)
     expected = float(numpy.random.RandomState(3).rand())
     monkeypatch.delitem(sys.modules, "numpy")
@@ -486,8 +481,6 @@ def test_executor_builds_again_when_build_was_the_first_to_import_numpy(
 
 
 def test_executor_sets_the_thread_count(tmp_path: Path) -> None:
-    import torch
-
     try:
         [reached] = of_kind(Reached, Bench(Counter, tmp_path, threads=2).run(batch(stage(0, 0, 1))))
         assert torch.get_num_threads() == 2
@@ -508,8 +501,6 @@ def test_executor_warns_when_it_goes_on_with_another_thread_count(
     try:
         Bench(Counter, tmp_path, threads=2).run(order)
     finally:
-        import torch
-
         torch.set_num_threads(1)
     assert "expect other bits" in caplog.text
 
