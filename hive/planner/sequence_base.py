@@ -165,7 +165,19 @@ class BuiltIn(Sequence):
 
     def draw(self) -> Iterator[Piece]:
         """Yield pieces from step 0 on that need not be canonical; an endless run of equal ones must be one piece."""
-        raise NotImplementedError
+        raise SequenceError(f"{type(self).__name__} does not say what it draws")
+
+    def __repr__(self) -> str:
+        """As it would be written in Python, without parameters at their default."""
+        words, named = [], False
+        for item in parameters(type(self)):
+            value = getattr(self, item.name)
+            if value == item.default:
+                named = True  # what follows can no longer go by its place
+            else:
+                text = repr(as_lists(value))
+                words.append(f"{item.name}={text}" if named else text)
+        return f"{type(self).__name__}({', '.join(words)})"
 
     def described(self) -> dict[str, Any]:
         """Return the descriptor."""
@@ -180,6 +192,11 @@ class BuiltIn(Sequence):
 def parameters(kind: type[BuiltIn]) -> list[Field[Any]]:
     """Return the checked fields of a built-in class, in their order."""
     return [item for item in fields(cast(Any, kind)) if "rule" in item.metadata]
+
+
+def as_lists(x: object) -> object:
+    """Return a parameter as its user would write it: in lists."""
+    return [as_lists(item) for item in x] if isinstance(x, tuple) else x
 
 
 def encoded(x: object) -> object:

@@ -126,7 +126,7 @@ def curve_to(steps: int, curve: Form, last: float) -> Iterator[Piece]:
     yield Piece(steps, None, ConstantForm(float(last)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Constant(BuiltIn, fn="Constant"):
     """Always `value`: a number, string, bool, None or a list of these."""
 
@@ -137,7 +137,7 @@ class Constant(BuiltIn, fn="Constant"):
         yield Piece(0, None, ConstantForm(cast(Frozen, self.value)))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Step(BuiltIn, fn="Step"):
     """initial * gamma ** (t // step_size)."""
 
@@ -150,7 +150,7 @@ class Step(BuiltIn, fn="Step"):
         yield from powers(self.initial, self.gamma, counting(self.step_size, self.step_size))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class MultiStep(BuiltIn, fn="MultiStep"):
     """initial * gamma ** (number of milestones <= t)."""
 
@@ -163,7 +163,7 @@ class MultiStep(BuiltIn, fn="MultiStep"):
         yield from powers(self.initial, self.gamma, [*self.milestones, None])
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Piecewise(BuiltIn, fn="Piecewise"):
     """values[number of milestones <= t]; one more value than milestones."""
 
@@ -183,7 +183,7 @@ class Piecewise(BuiltIn, fn="Piecewise"):
         yield from plateaus(map(ConstantForm, cast(Any, self.values)), self.milestones)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Exponential(BuiltIn, fn="Exponential"):
     """initial * gamma ** t."""
 
@@ -198,7 +198,7 @@ class Exponential(BuiltIn, fn="Exponential"):
             yield Piece(0, None, ExponentialForm(float(self.initial), float(self.gamma), 0))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Linear(BuiltIn, fn="Linear"):
     """initial + (final - initial) * min(t, steps) / steps."""
 
@@ -217,7 +217,7 @@ class Linear(BuiltIn, fn="Linear"):
             yield from curve_to(self.steps, line, self.final)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Polynomial(BuiltIn, fn="Polynomial"):
     """initial * (1 - min(t, steps) / steps) ** power, power >= 0. With power 1 it is a line, and shares with one."""
 
@@ -236,7 +236,7 @@ class Polynomial(BuiltIn, fn="Polynomial"):
             yield from curve_to(self.steps, curve, 0)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cosine(BuiltIn, fn="Cosine"):
     """final + (initial - final) * (1 + cos(pi * min(t, steps) / steps)) / 2."""
 
@@ -252,7 +252,7 @@ class Cosine(BuiltIn, fn="Cosine"):
             yield from curve_to(self.steps, half_wave(self.initial, self.final, self.steps, 0), self.final)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class CosineWarmRestarts(BuiltIn, fn="CosineWarmRestarts"):
     """Cosine from `initial` to `final` over t_0 steps, then anew, each cycle t_mult (an int >= 1) times as long."""
 
@@ -279,7 +279,7 @@ def half_wave(initial: float, final: float, steps: int, start: int) -> Form:
     return CosineForm(float(initial), float(final), Fraction(steps), Fraction(start))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Cyclic(BuiltIn, fn="Cyclic"):
     """A triangle: up from `base` to `max` over step_size_up steps, down again over step_size_down (None: as many)."""
 
@@ -307,7 +307,7 @@ class Cyclic(BuiltIn, fn="Cyclic"):
                 start += steps
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class OneCycle(BuiltIn, fn="OneCycle"):
     """A cosine from max / div up to `max`, then one down to max / div / final_div at step steps - 1.
 
@@ -355,7 +355,7 @@ def wave_between(first: float, last: float, length: Fraction, origin: Fraction) 
     return CosineForm(first, last, length, origin)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Warmup(BuiltIn, fn="Warmup"):
     """target * (t + 1) / steps while t < steps; afterwards `then`, from its own step 0."""
 
@@ -371,7 +371,7 @@ class Warmup(BuiltIn, fn="Warmup"):
             yield piece.shifted(self.steps)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Chain(BuiltIn, fn="Chain"):
     """Sequences one after the other: (sequence, steps) each, from its own step 0; the last one's steps are None."""
 
@@ -394,7 +394,7 @@ def first_steps(pieces: Iterator[Piece], steps: int | None) -> Iterator[Piece]:
     return (piece.until(limit) for piece in takewhile(lambda piece: piece.start < limit, pieces))
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Values(BuiltIn, fn="Values"):
     """values[t]; the last one holds."""
 

@@ -111,7 +111,7 @@ def write_checkpoint(path: Path, snapshot: Snapshot, extras: dict[str, Any]) -> 
     """Write a snapshot to a file that is durable, whole, or not there.
 
     Args:
-        path: where; its folder must exist.
+        path: where; its folder is made if it is missing.
         snapshot: the state.
         extras: plain values that belong to the checkpoint but not to the state or its digest.
 
@@ -154,7 +154,7 @@ def write_durably(path: Path, parts: list[Any]) -> None:
     """Write under another name, sync, rename, sync the folder."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with draft.open("wb", buffering=0) as file:
             for part in parts:
                 rest = memoryview(part)
@@ -166,11 +166,23 @@ def write_durably(path: Path, parts: list[Any]) -> None:
         with contextlib.suppress(OSError):
             draft.unlink()
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync_folder(path.parent)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder, durably, with those above it."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(handle)
     finally:
-        os.close(folder)
+        os.close(handle)
 
 
 def read_checkpoint(path: Path, device: str = "cpu") -> tuple[Any, dict[str, Any]]:

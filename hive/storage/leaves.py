@@ -187,13 +187,16 @@ def survey(values: list[Any]) -> Survey:
     keys: list[Any] = []
     spans: list[tuple[int, int, int]] = []
     for number, value in enumerate(values):
-        if type(value) in tensor_kinds:
+        if type(value) not in tensor_kinds:
+            keys.append(array_key(value))
+            continue
+        try:
             keys.append(tensor_key(value))
             begin = value.data_ptr()
-            if begin:
-                spans.append((begin, begin + extent(value), number))
-        else:
-            keys.append(array_key(value))
+        except RuntimeError:
+            raise UnstorableLeafError(value, "a sparse tensor") from None
+        if begin:
+            spans.append((begin, begin + extent(value), number))
     shared = [memory(group, sources) for group in overlapping(spans)]
     views = tuple((each.size, *each.offsets.items()) for each in shared)
     return Survey((tuple(keys), views), sources, shared)
@@ -210,10 +213,7 @@ def tensor_key(tensor: Any) -> tuple[Any, ...]:
         role = PARAMETER if tensor.requires_grad else FROZEN
     elif tensor.requires_grad and tensor.is_leaf:
         role = GRAD
-    try:
-        return (tensor.dtype, tensor.shape, tensor.stride(), role, tensor.is_cpu)
-    except RuntimeError:
-        raise UnstorableLeafError(tensor, "a sparse tensor") from None
+    return (tensor.dtype, tensor.shape, tensor.stride(), role, tensor.is_cpu)
 
 
 def array_key(array: Any) -> tuple[Any, ...]:

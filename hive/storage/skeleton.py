@@ -232,8 +232,14 @@ def in_order(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def key_form(key: object) -> bytes:
-    form: bytes = msgpack.packb(key, default=lambda part: msgpack.ExtType(part.code, key_form(part.content)))
+    form: bytes = msgpack.packb(key, default=key_extension)
     return form
+
+
+def key_extension(part: Part) -> Any:
+    if part.code == Code.LEAF:
+        raise CheckpointError("a key of a dict in the state is a tensor or array; keys must be plain values")
+    return msgpack.ExtType(part.code, key_form(part.content))
 
 
 def place_of(state: object, leaf: object) -> str:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from hive.errors import SequenceError
 from hive.planner.pieces import ConstantForm, Form, Piece, form_from_data, joined
-from hive.planner.sequences import Sequence, sequence_from_descriptor
+from hive.planner.sequence_base import KNOWN, Sequence
+from hive.planner.sequences import sequence_from_descriptor
 from hive.planner.space import Config, config_key, segments
 from tests.planner.strategies import configs, constant_sequences, formula, sequences, trials
 
@@ -246,3 +247,8 @@ def test_any_data_is_a_descriptor_or_a_sequence_error(data: object) -> None:
         place = "space.lr[0]"
         assert isinstance(sequence, Sequence)
     assert place == "space.lr[0]"
+
+
+@given(sequences())
+def test_a_sequence_shows_itself_as_the_python_that_makes_it(sequence: Sequence) -> None:
+    assert eval(repr(sequence), dict(KNOWN)) == sequence

@@ -276,10 +276,12 @@ class Plain(Trainer):
     def evaluate(self): return {"count": self.count}
 reports = []
 executor = Executor(Plain, device="cpu", seed=0, fixed={}, threads=1, folder=Path(sys.argv[1]), report=reports.append)
-for origin, name, stage in ((None, None, StageOrder(0, 0, 2, {}, True)), ((0, 2), "0-2-1.safetensors", StageOrder(1, 2, 3, {}, True))):
-    executor.held = None
+for origin, name, stage in (
+    (None, None, StageOrder(0, 0, 2, {}, True)),
+    ((0, 2), "0-2-1.safetensors", StageOrder(1, 2, 3, {}, True)),
+):
     list(executor.run(BatchOrder(1, 1, origin, name, {}, (stage,), "")))
-executor.close()
+    executor.close()
 assert [type(r).__name__ for r in reports if type(r).__name__ != "Stepped"] == ["Reached", "Ended"] * 2, reports
 print(sorted({"torch", "numpy"} & set(sys.modules)))
 """

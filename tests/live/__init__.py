@@ -1,0 +1,1 @@
+"""Real processes, sockets and files: what the fakes assume, checked."""
