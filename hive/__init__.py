@@ -5,45 +5,45 @@ Hyper-parameters are sequences over training steps. Trials whose sequences begin
     sequences -> search plan (a tree of what was asked) -> stage tree (what is left to train) -> batches for trainers
 
 A user subclasses `Trainer`, describes a space of sequences, and runs a tuner over a `Study`. Importing hive loads no
-torch. """
+torch."""
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from hive.errors import (
-    CheckpointError,
-    HiveError,
-    ProtocolError,
-    SequenceError,
-    SpaceError,
-    StoreError,
-    StudyError,
-    TrainingError,
-    UsageError,
-)
-from hive.planner.sequences import (
-    Chain,
-    Constant,
-    Cosine,
-    CosineWarmRestarts,
-    Cyclic,
-    Exponential,
-    Linear,
-    MultiStep,
-    OneCycle,
-    Piecewise,
-    Polynomial,
-    Sequence,
-    Step,
-    Values,
-    Warmup,
-)
-from hive.planner.space import GridSpace
-from hive.training.trainer import Trainer
-
 if TYPE_CHECKING:
+    from hive.errors import (
+        CheckpointError,
+        HiveError,
+        ProtocolError,
+        SequenceError,
+        SpaceError,
+        StoreError,
+        StudyError,
+        TrainingError,
+        UsageError,
+    )
+    from hive.planner.sequences import (
+        Chain,
+        Constant,
+        Cosine,
+        CosineWarmRestarts,
+        Cyclic,
+        Exponential,
+        Linear,
+        MultiStep,
+        OneCycle,
+        Piecewise,
+        Polynomial,
+        Sequence,
+        Step,
+        Values,
+        Warmup,
+    )
+    from hive.planner.space import GridSpace
     from hive.study import Study, StudyResult
+    from hive.training.trainer import Trainer
 
 __all__ = [
     "Chain",
@@ -78,11 +78,28 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+HOMES = {
+    "hive.errors": "CheckpointError HiveError ProtocolError SequenceError SpaceError StoreError StudyError "
+    "TrainingError UsageError",
+    "hive.planner.sequences": "Chain Constant Cosine CosineWarmRestarts Cyclic Exponential Linear MultiStep OneCycle "
+    "Piecewise Polynomial Sequence Step Values Warmup",
+    "hive.planner.space": "GridSpace",
+    "hive.study": "Study StudyResult",
+    "hive.training.trainer": "Trainer",
+}
+"""Where the public names are. They are imported when first asked for: each of hive's processes begins by importing this
+package, and none of them needs all of it."""
+
 
 def __getattr__(name: str) -> Any:
-    """`Study` brings sockets and a store along: it is imported when it is first asked for, never by a planner."""
-    if name in ("Study", "StudyResult"):
-        from hive import study
-
-        return getattr(study, name)
+    """A public name, from its home."""
+    for home, names in HOMES.items():
+        if name in names.split():
+            found = globals()[name] = getattr(import_module(home), name)
+            return found
     raise AttributeError(f"module 'hive' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """All public names, imported or not."""
+    return sorted({*globals(), *__all__})

@@ -16,25 +16,23 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import zmq
 
 from hive.actors.actor import JobReported
-from hive.actors.coordinator import Coordinator, CoordinatorSettings
 from hive.actors.messages import Opened, OpenRun
 from hive.actors.processes import Child, keep_running
 from hive.actors.runtime import Hub, Runtime, ZmqNetwork
 from hive.actors.session import Session
-from hive.actors.trainer import TrainerActor
-from hive.storage.lmdb_store import LmdbStore
-from hive.storage.root import Root
-from hive.training.executor import Executor
 from hive.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    from hive.storage.root import Root
 
 __all__ = ["RunOptions", "connect"]
 
-OWNER_WAIT_S = 5.0
+OWNER_WAIT_S = 2.0
 """A coordinator whose run was killed needs a moment to notice that its lifeline ended."""
 
 owned: set[str] = set()  # the roots that this process has run on: their open runs are its own
@@ -165,6 +163,8 @@ class InlineTraining:
     expects."""
 
     def __init__(self, trainer_class: type[Trainer], opening: OpenRun, root: Root) -> None:
+        from hive.training.executor import Executor
+
         source = opening.source
         self.runtime: Runtime | None = None
         self.executor = Executor(
@@ -217,6 +217,12 @@ async def inline(
     deliver: Callable[[Any], None],
 ) -> AsyncIterator[Runtime]:
     """Coordinator, trainer and session in this process, with a queue in place of sockets."""
+    # Loaded here: a run on processes has them in its processes, and begins a tenth of a second sooner.
+    from hive.actors.coordinator import Coordinator, CoordinatorSettings
+    from hive.actors.trainer import TrainerActor
+    from hive.storage.lmdb_store import LmdbStore
+    from hive.storage.root import Root
+
     with Root.acquire(options.root, wait_s=OWNER_WAIT_S) as root:
         store = LmdbStore(root.store_path)
         settings = CoordinatorSettings(lease_s=float("inf"), close_runs=str(root.path) not in owned)

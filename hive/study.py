@@ -262,7 +262,8 @@ class Study:
         with display:
             outcome = asyncio.run(execution.run(work))
         result = execution.result()
-        display.finish(result)
+        if not execution.interrupted:
+            display.finish(result)
         if run_options.json_path is not None:
             run_options.json_path.write_text(json.dumps(result.to_json(), indent=1) + "\n", encoding="utf-8")
         results.append(result)

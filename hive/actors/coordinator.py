@@ -55,7 +55,8 @@ class CoordinatorSettings:
         beat_s: how often leases are looked at; seconds.
         attempts_max: leases lost on one stage (>= 1) before the requests behind it fail.
         checkpoints: the folder of the checkpoint files, for trainers; "" where they know it.
-        close_runs: runs left open in the store are over: nobody who could speak for them is alive.
+        close_runs: runs left open in the store are over, and batches left out in it too: whoever had to do with them is
+            dead. No trainer is to blame, so no loss is counted.
     """
 
     session_lease_s: float = 60.0
@@ -98,12 +99,14 @@ class Coordinator:
         }
 
     def start(self, now: float) -> list[Effect]:
-        """Begin to look at the leases; close the runs that nobody can speak for."""
+        """Begin to look at the leases; end the runs and batches whose processes are all dead."""
         turn = Turn()
         if self.settings.close_runs:
             for run in self.books.runs.values():
                 if not run.record.closed:
                     self.books.close(run, turn)
+            for lease in list(self.books.leases.leases.values()):
+                self.dispatch.end(lease, now, turn)
         turn.do(StartTimer("beat", self.settings.beat_s))
         return turn.effects()
 

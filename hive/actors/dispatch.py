@@ -9,6 +9,8 @@ It must not know sessions, sequences, or how a plan is made.
 
 from __future__ import annotations
 
+from functools import partial
+
 from hive.actors.actor import Turn
 from hive.actors.books import Books
 from hive.actors.leases import Lease
@@ -67,18 +69,15 @@ class Dispatch:
 
     def on_notice(self, sender: str, message: Notice, now: float, turn: Turn) -> None:
         """A boundary was reached: what was found there stands, and whoever waited is told."""
-        turn.send(sender, Noted(message.number))
-        lease = self.books.leases.leases.get(message.lease)
-        if lease is None or lease.record.trainer != message.trainer:
-            turn.send(sender, StopLease(message.trainer, message.lease))
+        lease = self.next_of(sender, message, turn)
+        if lease is None:
             return
         plan = self.books.plans[lease.record.plan]
         place = Place(message.node, message.step)
-        if place not in lease.ahead and message.steps_run <= lease.record.steps_noted:
-            return  # said before
         self.account(lease, plan, message, turn)
         self.books.leases.renew(message.trainer, now)
         plan.tree.keep(lease.number, place)
+        plan.reached(place)
         lease.record = passed(lease.record, message)
         turn.put(lease.record)
         if plan.tree.answer(place) is not None:
@@ -87,6 +86,21 @@ class Dispatch:
             lease.stopping = True
             turn.send(sender, StopLease(message.trainer, lease.number))
         self.books.unsettled = True
+
+    def next_of(self, sender: str, message: Notice | LeaseEnded, turn: Turn) -> Lease | None:
+        """The lease that a trainer's message is about, if the message is the next to apply.
+
+        What was applied, or is about a lease that is over, is noted again; what came too early will be said again.
+        """
+        lease = self.books.leases.leases.get(message.lease)
+        if lease is None or lease.record.trainer != message.trainer:
+            turn.send(sender, Noted(message.number, message.lease))
+            if isinstance(message, Notice):
+                turn.send(sender, StopLease(message.trainer, message.lease))
+            return None
+        applies = message.number == lease.record.noted + 1
+        turn.send(sender, Noted(lease.record.noted + applies, lease.number))
+        return lease if applies else None
 
     def account(self, lease: Lease, plan: LivePlan, notice: Notice, turn: Turn) -> None:
         """Count the steps that a notice makes durable, and write down what it found.
@@ -111,9 +125,8 @@ class Dispatch:
 
     def on_lease_ended(self, sender: str, message: LeaseEnded, now: float, turn: Turn) -> None:
         """A trainer is done with a batch; if user code failed, so do the requests behind that place."""
-        turn.send(sender, Noted(message.number))
-        lease = self.books.leases.leases.get(message.lease)
-        if lease is None or lease.record.trainer != message.trainer:
+        lease = self.next_of(sender, message, turn)
+        if lease is None:
             return
         plan = self.books.plans[lease.record.plan]
         lease.steps_run = message.steps_run
@@ -207,18 +220,19 @@ class Dispatch:
             if not plan.tree.pending:
                 continue
             for trainer in self.books.staff.idle(plan.name, self.books.leases):
-                stages = plan.batch(trainer.held)
+                stages = plan.paths().take(trainer.held)
                 if not stages:
                     break
                 record = plan.lease(self.books.number("leases", turn), stages, trainer.name, trainer.node, now)
                 self.books.leases.add(record, now)
                 turn.put(record)
                 turn.send(trainer.address, plan.grant(record))
-        needy = [plan for plan in self.books.plans.values() if plan.ready_count()]
-        for plan in needy:
-            self.books.staff.hire(
-                plan.record, plan.ready_count(), self.books.leases, lambda: self.books.number("trainers", turn), turn
-            )
+        for plan in self.books.plans.values():
+            places = self.books.staff.places_for(plan.name, self.books.leases) if plan.tree.pending else []
+            if places:
+                lacking = max(0, plan.paths().ready - self.books.staff.coming(plan.name, self.books.leases))
+                new_number = partial(self.books.number, "trainers", turn)
+                self.books.staff.hire(plan.record, places[:lacking], new_number, turn)
 
 
 def passed(lease: LeaseRecord, notice: Notice) -> LeaseRecord:
@@ -234,6 +248,7 @@ def passed(lease: LeaseRecord, notice: Notice) -> LeaseRecord:
         reached=(notice.node, notice.step),
         granted_at=lease.granted_at,
         steps_noted=notice.steps_run,
+        noted=notice.number,
     )
 
 

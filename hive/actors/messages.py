@@ -235,9 +235,11 @@ class StopLease(Message, frozen=True):
 
 
 class Noted(Message, frozen=True):
-    """What the peer said up to `number` is durable."""
+    """What the peer said is durable: of a trainer, everything under `lease` up to `number`, and all of earlier leases;
+    of a node manager, just what had this number."""
 
     number: int
+    lease: int = 0
 
 
 class TrainerBeat(Message, frozen=True):
@@ -256,6 +258,7 @@ class Notice(Message, frozen=True):
     """A boundary was reached: its checkpoint, metrics and digest together, the file durable already.
 
     Attributes:
+        number: counts what the trainer said under this lease, from 1.
         steps_run: calls of `train()` in this lease so far.
         train_s: seconds that this lease's `train()` calls since its last notice took.
     """
@@ -277,6 +280,7 @@ class LeaseEnded(Message, frozen=True):
     """The trainer is done with a lease: through, stopped, or failed.
 
     Attributes:
+        number: follows that of the lease's last notice.
         failed_step: the first step of `failed_node` that could not be reached; None unless user code failed.
         error: the user's traceback.
         load_s: seconds from the grant to the first step; None unless the state came from a checkpoint's file.
@@ -312,11 +316,17 @@ class Slot(Part, frozen=True):
 
 
 class NodeBeat(Message, frozen=True):
-    """A node manager lives; `incarnation` is drawn anew each time it starts: trainers of an earlier one are dead."""
+    """A node manager lives.
+
+    Attributes:
+        incarnation: drawn anew each time it starts; trainers of an earlier one are dead.
+        number: counts the beats of this incarnation: one that comes late says nothing any more.
+    """
 
     node: str
     incarnation: str
     slots: list[Slot]
+    number: int = 0
 
 
 class NodeWelcome(Message, frozen=True):

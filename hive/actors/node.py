@@ -67,6 +67,7 @@ class NodeActor:
         self.retired: set[str] = set()
         self.ever: set[str] = set()
         self.number = 0
+        self.beats = 0
         self.unnoted: list[TrainerExited] = []
         self.welcomed = ""
 
@@ -88,7 +89,7 @@ class NodeActor:
             case Received(_, RetireTrainer() as order):
                 self.retire(order.trainer, turn)
             case Received(_, Noted() as noted):
-                self.unnoted = [m for m in self.unnoted if m.number > noted.number]
+                self.unnoted = [m for m in self.unnoted if m.number != noted.number]
             case Received(_, NodeWelcome() as welcome) if welcome.aggregator != self.welcomed:
                 self.welcomed = welcome.aggregator
                 turn.do(Deliver(welcome))
@@ -105,8 +106,9 @@ class NodeActor:
 
     def beat(self, turn: Turn) -> None:
         """Say what runs on which device."""
+        self.beats += 1
         slots = [Slot(device, self.running.get(i)) for i, device in enumerate(self.devices)]
-        turn.send(COORDINATOR, NodeBeat(self.name, self.incarnation, slots))
+        turn.send(COORDINATOR, NodeBeat(self.name, self.incarnation, slots, self.beats))
 
     def on_start_trainer(self, order: StartTrainer, turn: Turn) -> None:
         """Start a trainer once; what runs on its slot ends first."""

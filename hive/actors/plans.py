@@ -12,7 +12,7 @@ import msgspec
 
 from hive.actors.actor import Turn
 from hive.actors.messages import Grant, GrantedStage, Notice
-from hive.planner.critical_path import next_batch
+from hive.planner.critical_path import CriticalPaths
 from hive.planner.estimates import Estimates
 from hive.planner.pieces import form_from_data
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing
@@ -42,6 +42,7 @@ class LivePlan:
         estimates: what its stages are expected to cost.
         start_failures: trainers in a row that went before they said a word.
         wants_made: how many wants were ever written for it.
+        known_paths: what could be begun when the tree had the version `known_version`.
     """
 
     record: PlanRecord
@@ -50,6 +51,8 @@ class LivePlan:
     estimates: Estimates = field(default_factory=Estimates)
     start_failures: int = 0
     wants_made: int = 0
+    known_paths: CriticalPaths | None = None
+    known_version: int = -1
 
     @property
     def name(self) -> str:
@@ -107,13 +110,17 @@ class LivePlan:
 
     # -- batches ------------------------------------------------------------------------------------------------
 
-    def ready_count(self) -> int:
-        """How many trainers could begin something now."""
-        return sum(stage.ready for stage in build(self.tree)) if self.tree.pending else 0
+    def paths(self) -> CriticalPaths:
+        """What trainers could begin now. The tree is built anew only if something happened that a batch does not
+        foresee."""
+        if self.known_paths is None or self.known_version != self.tree.version:
+            self.known_paths, self.known_version = CriticalPaths(build(self.tree), self.estimates), self.tree.version
+        return self.known_paths
 
-    def batch(self, held: Place | None) -> list[Stage]:
-        """The stages that an idle trainer should get; empty if none is ready."""
-        return next_batch(build(self.tree), self.estimates, held) if self.tree.pending else []
+    def reached(self, place: Place) -> None:
+        """A promise is kept: what waited for it is ready."""
+        if self.known_paths is not None and place in self.known_paths.waited:
+            self.known_paths = None
 
     def payer(self, stages: Sequence[Stage]) -> str:
         """The run whose counts a batch goes to: of those who want its oldest request, the first by name."""

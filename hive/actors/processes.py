@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +38,10 @@ STOP_S = 5.0
 """How long a process may take to end when asked; then it is killed."""
 
 
-def ignore_interrupt() -> None:
-    """In the child, before it begins: Ctrl-C is not for it."""
+def prepare(nice: int) -> None:
+    """In the child, before it begins: Ctrl-C is not for it, and whom nobody waits for yields to the others."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(nice)
 
 
 class Child:
@@ -56,7 +58,12 @@ class Child:
 
     @classmethod
     async def start(
-        cls, command: Sequence[str], words: Path, first: bytes = b"", environment: Mapping[str, str] | None = None
+        cls,
+        command: Sequence[str],
+        words: Path,
+        first: bytes = b"",
+        environment: Mapping[str, str] | None = None,
+        nice: int = 0,
     ) -> Child:
         """Run a command of this interpreter.
 
@@ -65,6 +72,7 @@ class Child:
             words: file that its output is added to.
             first: bytes it finds on its lifeline.
             environment: added to this process's.
+            nice: how far it yields to other processes, from 0 to 19.
         """
         with words.open("ab") as output:
             process = await asyncio.create_subprocess_exec(
@@ -74,7 +82,7 @@ class Child:
                 stdout=output,
                 stderr=output,
                 env={**os.environ, **(environment or {})},
-                preexec_fn=ignore_interrupt,
+                preexec_fn=partial(prepare, nice),
             )
         if first and process.stdin is not None:
             process.stdin.write(first)

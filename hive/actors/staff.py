@@ -5,7 +5,7 @@ serves one plan for its whole life. It must not know runs, sequences, or the sta
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from hive.actors.actor import Turn
@@ -120,25 +120,31 @@ class Staff:
         busy = {lease.record.trainer for lease in leases.leases.values()}
         return [t for t in self.trainers.values() if t.plan == plan and t.name not in busy]
 
-    def hire(self, plan: PlanRecord, ready: int, leases: LeaseTable, number: Callable[[], int], turn: Turn) -> None:
-        """Start trainers for a plan with `ready` stages that nobody has begun: on free devices, then in place of idle
-        ones."""
+    def places_for(self, plan: str, leases: LeaseTable) -> list[tuple[str, int]]:
+        """The (node, slot) where a trainer for a plan could be started: free ones, then idle ones of other plans."""
+        slots = [(node, i, slot) for node, known in self.nodes.items() for i, slot in enumerate(known.slots)]
+        idle = self.idle_slots(leases)
+        free = [(node, i) for node, i, slot in slots if slot is None]
+        return free + [(node, i) for node, i, slot in slots if slot in idle and slot.plan not in ("", plan)]
+
+    def coming(self, plan: str, leases: LeaseTable) -> int:
+        """How many trainers of a plan are there, or on their way, and have no lease."""
+        return sum(slot.plan == plan for slot in self.idle_slots(leases))
+
+    def idle_slots(self, leases: LeaseTable) -> list[Assigned]:
+        """The trainers on slots that have no lease, those on their way included."""
         busy = {lease.record.trainer for lease in leases.leases.values()}
-        slots = [(node_name, i) for node_name, node in self.nodes.items() for i in range(len(node.slots))]
-        coming = sum(
-            1 for n, i in slots if (a := self.nodes[n].slots[i]) and a.plan == plan.plan and a.trainer not in busy
-        )
-        for name, i in sorted(slots, key=lambda s: self.nodes[s[0]].slots[s[1]] is not None):
-            if coming >= ready:
-                return
+        slots = [slot for node in self.nodes.values() for slot in node.slots if slot is not None]
+        return [slot for slot in slots if slot.trainer not in busy]
+
+    def hire(self, plan: PlanRecord, places: Sequence[tuple[str, int]], number: Callable[[], int], turn: Turn) -> None:
+        """Start a trainer for a plan at each of these places, instead of what runs there."""
+        for name, i in places:
             node = self.nodes[name]
-            now_there = node.slots[i]
-            if now_there is not None and (now_there.plan in ("", plan.plan) or now_there.trainer in busy):
-                continue
-            if now_there is not None:
-                self.trainers.pop(now_there.trainer, None)
+            before = node.slots[i]
+            if before is not None:
+                self.trainers.pop(before.trainer, None)
             trainer = f"{name}/{i}/{number()}"
             order = StartTrainer(i, trainer, plan.plan, plan.source, plan.fingerprint, self.checkpoints)
             node.slots[i] = Assigned(trainer, plan.plan, order)
             turn.send(node.address, order)
-            coming += 1

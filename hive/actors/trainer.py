@@ -1,7 +1,8 @@
 """A trainer: takes batches from the coordinator, has its job run them, and says what came of each until it is noted.
 
 It holds one lease at most, and never takes one whose number is not above all it has seen, so a grant that comes twice
-is run once. It must not know torch, the user's class, threads, or files; its job is an executor, somewhere."""
+is run once. What it says under a lease is numbered, and applied in that order. It must not know torch, the user's
+class, threads, or files; its job is an executor, somewhere."""
 
 from __future__ import annotations
 
@@ -60,7 +61,7 @@ class TrainerActor:
         self.held: tuple[int, int] | None = None
         self.number = 0
         self.unnoted: list[Notice | LeaseEnded] = []
-        self.said_before_beat = 0
+        self.said_before_beat = (0, 0)
         self.points: list[Point] = []
 
     def start(self, now: float) -> list[Effect]:
@@ -78,7 +79,7 @@ class TrainerActor:
             case Received(_, StopLease() as stop) if stop.lease == self.lease:
                 turn.do(StopJob(str(stop.lease)))
             case Received(_, Noted() as noted):
-                self.unnoted = [m for m in self.unnoted if m.number > noted.number]
+                self.unnoted = [m for m in self.unnoted if (m.lease, m.number) > (noted.lease, noted.number)]
             case JobReported(_, report):
                 self.on_report(report, turn)
             case _:
@@ -91,9 +92,9 @@ class TrainerActor:
             turn.send(COORDINATOR, TrainerBroken(self.name, self.plan, self.broken))
         else:
             for message in self.unnoted:
-                if message.number <= self.said_before_beat:
+                if (message.lease, message.number) <= self.said_before_beat:
                     turn.send(COORDINATOR, message)
-            self.said_before_beat = self.number
+            self.said_before_beat = (self.last_lease, self.number)
             state = TrainerBeat(self.name, self.node, self.plan, self.lease, self.step, self.steps_run, self.held)
             turn.send(COORDINATOR, state)
             self.send_points(turn)
@@ -104,7 +105,7 @@ class TrainerActor:
         if self.lease is not None or grant.lease <= self.last_lease or grant.trainer != self.name:
             return
         self.lease = self.last_lease = grant.lease
-        self.steps_run, self.train_s, self.failed = 0, 0.0, None
+        self.number, self.steps_run, self.train_s, self.failed = 0, 0, 0.0, None
         self.loading = grant.checkpoint is not None and grant.origin != self.held
         turn.do(StartJob(str(grant.lease), batch_order(grant, self.plan)))
 

@@ -26,7 +26,7 @@ from hive.storage.root import Root
 
 __all__ = ["main"]
 
-OWNER_WAIT_S = 5.0
+OWNER_WAIT_S = 2.0
 """The processes of a run that was killed need a moment to notice it."""
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from hive.errors import HiveError
+from hive.errors import HiveError, TrainingError
 
 __all__ = ["main"]
 
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(command.main(**arguments))
     except HiveError as error:
         print(f"hive: {error}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, TrainingError) else 2
     except KeyboardInterrupt:
         print("hive: stopped; what was trained is kept, and the same command goes on from there", file=sys.stderr)
         return 130

@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any
 
 from hive import study as studies
-from hive.errors import HiveError, StudyError
+from hive.errors import HiveError, StudyError, TrainingError, UsageError
 from hive.launch import RunOptions
-from hive.training.source import user_traceback
+from hive.training.source import placed, user_traceback
 
 __all__ = ["execute", "main", "named"]
 
@@ -40,28 +40,31 @@ def execute(file: Path) -> ModuleType:
     """Execute a file as `__main__`, as Python would.
 
     Raises:
-        StudyError: there is no such file.
-        HiveError: what it did with hive was wrong; or it raised, and the message is its own traceback.
+        StudyError: there is no such file, or it is no Python.
+        TrainingError: it raised; the message is its own traceback.
+        HiveError: what it did with hive was wrong, with the line that did it, or the run could not go on.
     """
     try:
-        source = file.read_bytes()
+        code = compile(file.read_bytes(), file.resolve(), "exec")
     except OSError as error:
         raise StudyError(f"cannot read {file}: {error.strerror}") from error
+    except (SyntaxError, ValueError) as error:
+        raise StudyError(f"{file} is no Python:\n{user_traceback(error)}") from error
     module = ModuleType("__main__")
     module.__file__ = str(file.resolve())
     sys.modules["__main__"] = module
     sys.argv[:] = [str(file)]
     sys.path.insert(0, str(file.resolve().parent))
     try:
-        exec(compile(source, module.__file__, "exec"), module.__dict__)
-    except HiveError as error:
-        if isinstance(error, studies.StudyError) or studies.results:
-            raise
-        raise type(error)(f"{file}: {error}") from error
+        exec(code, module.__dict__)
+    except UsageError as error:
+        raise placed(error, Path(module.__file__)) from error
+    except HiveError:
+        raise
     except (Exception, SystemExit) as error:
         if isinstance(error, SystemExit) and error.code in (None, 0):
             return module
-        raise StudyError(f"{file} failed:\n{user_traceback(error)}") from error
+        raise TrainingError(f"{file} failed:\n{user_traceback(error)}") from error
     return module
 
 

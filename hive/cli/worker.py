@@ -67,7 +67,7 @@ async def serve(file: WorkerFile) -> None:
         return trainer_process(order, file.connect, network.address)
 
     def deliver(answer: Any) -> None:
-        if isinstance(answer, NodeWelcome):
+        if isinstance(answer, NodeWelcome) and answer.aggregator:
             network.connect("aggregator", answer.aggregator)
 
     jobs = ProcessJobs(command, logs)

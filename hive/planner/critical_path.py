@@ -10,13 +10,15 @@ It must not know leases, messages, or how seconds were measured.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
+from heapq import heapify, heappop
 
 from hive.planner.estimates import Estimates
 from hive.planner.search_plan import Place
 from hive.planner.stage_tree import Stage
 
-__all__ = ["next_batch", "path_seconds"]
+__all__ = ["CriticalPaths", "next_batch", "path_seconds"]
 
 
 def path_seconds(tree: Sequence[Stage], estimates: Estimates) -> dict[Stage, float]:
@@ -29,7 +31,19 @@ def path_seconds(tree: Sequence[Stage], estimates: Estimates) -> dict[Stage, flo
 
 
 def next_batch(tree: Sequence[Stage], estimates: Estimates, held: Place | None = None) -> list[Stage]:
-    """The stages of the batch that an idle trainer should get, in order; empty if none is ready.
+    """The stages of the batch that an idle trainer should get, in order; empty if none is ready. See
+    `CriticalPaths`."""
+    return CriticalPaths(tree, estimates).take(held)
+
+
+Rank = tuple[float, int, int, Place]
+
+
+class CriticalPaths:
+    """The ready stages of a tree, the longest path first.
+
+    Taking a batch keeps it right: what branches off the batch waits for a promise from then on, and `waited` says for
+    which. Anything else that changes the plan asks for a new tree.
 
     Ties go to more waiting trials, then to the older request, then to the lower node and step, so that the choice is
     the same wherever it is made.
@@ -37,20 +51,49 @@ def next_batch(tree: Sequence[Stage], estimates: Estimates, held: Place | None =
     Args:
         tree: the stages, parents before children.
         estimates: what they should cost.
-        held: the place whose state the trainer still holds, None if it holds none.
+
+    Attributes:
+        waited: the places that, once reached, make something ready.
     """
-    seconds = path_seconds(tree, estimates)
 
-    def rank(stage: Stage, saved: float = 0.0) -> tuple[float, int, int, Place]:
-        return -(seconds[stage] + saved), -stage.wanted, stage.order, stage.place
+    def __init__(self, tree: Sequence[Stage], estimates: Estimates) -> None:
+        self.load_s = estimates.load_s.value
+        self.seconds = path_seconds(tree, estimates)
+        self.queue = [(self.rank(stage), stage) for stage in tree if stage.ready]
+        heapify(self.queue)
+        self.taken: set[Stage] = set()
+        self.from_origin: dict[Place, list[Stage]] = defaultdict(list)
+        for _, stage in self.queue:
+            if stage.origin is not None:
+                self.from_origin[stage.origin].append(stage)
+        self.waited = {stage.origin for stage in tree if stage.waiting}
 
-    def first(stage: Stage) -> tuple[float, int, int, Place]:
-        return rank(stage, estimates.load_s.value if held is not None and stage.origin == held else 0.0)
+    def rank(self, stage: Stage, saved_s: float = 0.0) -> Rank:
+        """What ready stages, and the children on a path, are chosen by: the lowest first."""
+        return -(self.seconds[stage] + saved_s), -stage.wanted, stage.order, stage.place
 
-    ready = [stage for stage in tree if stage.ready]
-    if not ready:
-        return []
-    path = [min(ready, key=first)]
-    while path[-1].children:
-        path.append(min(path[-1].children, key=rank))
-    return path
+    @property
+    def ready(self) -> int:
+        """How many stages could be begun now."""
+        return len(self.queue) - sum(stage in self.taken for _, stage in self.queue)
+
+    def take(self, held: Place | None = None) -> list[Stage]:
+        """The stages of the batch that an idle trainer should get, in order; empty if none is ready.
+
+        Args:
+            held: the place whose state the trainer still holds, None if it holds none.
+        """
+        while self.queue and self.queue[0][1] in self.taken:
+            heappop(self.queue)
+        if not self.queue:
+            return []
+        best, first = self.queue[0]
+        for stage in self.from_origin.get(held, ()) if held is not None else ():
+            if stage not in self.taken and (rank := self.rank(stage, self.load_s)) <= best:
+                best, first = rank, stage
+        path = [first]
+        while path[-1].children:
+            path.append(min(path[-1].children, key=self.rank))
+        self.taken.add(first)
+        self.waited |= {stage.place for stage in path if len(stage.children) > (stage is not path[-1])}
+        return path

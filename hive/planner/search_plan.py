@@ -101,7 +101,16 @@ def forms_key(forms: Mapping[str, Form], lane: int | None = None) -> str:
 
 
 class SearchPlan:
-    """One durable tree of what was asked and what was found, shared by all studies of one plan key."""
+    """One durable tree of what was asked and what was found, shared by all studies of one plan key.
+
+    Attributes:
+        nodes: by number.
+        roots: by the key of their forms (and lane).
+        promises: the places that granted batches will reach, with the lease that will.
+        pending: the places of all requests, in order of first asking.
+        requests_made: how many requests there ever were.
+        version: grows when what is left to train may have changed in a way that a granted batch does not account for.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
@@ -109,6 +118,7 @@ class SearchPlan:
         self.promises: dict[Place, int] = {}
         self.pending: dict[Place, None] = {}
         self.requests_made = 0
+        self.version = 0
 
     # -- growing ------------------------------------------------------------------------------------------------
 
@@ -159,6 +169,7 @@ class SearchPlan:
         if request is None:
             request = node.requests[place.step] = Request(self.requests_made)
             self.requests_made += 1
+            self.version += 1
             self.pending[place] = None
         request.wanters.add(wanter)
         return True
@@ -175,6 +186,8 @@ class SearchPlan:
         """Remove the request at `place`: those who waited for it."""
         request = self.nodes[place.node].requests.pop(place.step, None)
         self.pending.pop(place, None)
+        if self.answer(place) is None:
+            self.version += 1
         return request.wanters if request is not None else set()
 
     # -- finding ------------------------------------------------------------------------------------------------
@@ -191,6 +204,8 @@ class SearchPlan:
         """
         node = self.nodes[place.node]
         node.trained_to = max(node.trained_to, place.step)
+        if place not in self.promises:
+            self.version += 1
         first = node.standings.setdefault(place.step, standing)
         if first.metrics is None:
             first.metrics = standing.metrics
@@ -203,7 +218,10 @@ class SearchPlan:
 
     def withdraw(self, lease: int) -> None:
         """Forget what is left of a lease's promises: it ended, or was lost."""
-        self.promises = {place: by for place, by in self.promises.items() if by != lease}
+        left = [place for place, by in self.promises.items() if by == lease]
+        for place in left:
+            del self.promises[place]
+        self.version += bool(left)
 
     def keep(self, lease: int, place: Place) -> None:
         """A lease's promise is kept (or was never made)."""

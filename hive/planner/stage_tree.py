@@ -2,9 +2,9 @@
 
     build(plan) -> stages
 
-A stage is the steps [start, end) under one node. Its end is wanted: a request, or the branch point of something behind it.
-It starts at the greatest checkpoint or promise below, else where its node leaves its parent. A stage is READY if training
-can start there now, WAITING if that place is only promised, and otherwise follows its parent stage.
+A stage is the steps [start, end) under one node. Its end is wanted: a request, or the branch point of something
+behind it. It starts at the greatest checkpoint or promise below, else where its node leaves its parent. A stage is
+READY if training can start there now, WAITING if that place is only promised, and otherwise follows its parent stage.
 
 This is algorithm 1 of Hippo (section 3.3) with four repairs, each with a reason:
 

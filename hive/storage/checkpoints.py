@@ -23,7 +23,7 @@ import msgspec
 
 from hive.errors import CheckpointError
 from hive.storage.buffers import IN_FLIGHT_MAX, BorrowedBuffer, Buffer, Pool, Values
-from hive.storage.leaves import Layout, Leaf, UnstorableLeafError, survey
+from hive.storage.leaves import Layout, UnstorableLeafError, survey
 from hive.storage.skeleton import Packer, canonical, pack_plain, place_of, unpack
 
 __all__ = ["IN_FLIGHT_MAX", "Pool", "Snapshot", "digest", "read_checkpoint", "snapshot", "write_checkpoint"]
@@ -122,7 +122,7 @@ def write_checkpoint(path: Path, snapshot: Snapshot, extras: dict[str, Any]) -> 
         CheckpointError: the file cannot be written.
     """
     layout = snapshot.buffer.layout
-    skeleton = pack_plain([snapshot.tree, [leaf.to_data() for leaf in layout.leaves], extras])
+    skeleton = pack_plain([snapshot.tree, layout.packed, extras])
     name = snapshot.digest()
     parts = [file_header(layout, skeleton, name), snapshot.buffer.bytes, skeleton]
     try:
@@ -133,19 +133,16 @@ def write_checkpoint(path: Path, snapshot: Snapshot, extras: dict[str, Any]) -> 
 
 
 def file_header(layout: Layout, skeleton: bytes, state_digest: str) -> bytes:
-    entries: dict[str, Any] = {
-        "__metadata__": {
-            "hive_checkpoint": FORMAT,
-            "state_sha256": state_digest,
-            "skeleton_sha256": hashlib.sha256(skeleton).hexdigest(),
-        }
+    """A file's first bytes: the header's length, the header, padding."""
+    marks = {
+        "hive_checkpoint": FORMAT,
+        "skeleton_sha256": hashlib.sha256(skeleton).hexdigest(),
+        "state_sha256": state_digest,
     }
-    for number in layout.order:
-        dtype, shape = layout.leaves[number].stored_as()
-        entries[f"{number:06d}"] = {"dtype": dtype, "shape": shape, "data_offsets": layout.spans[number]}
     ends = [layout.total, layout.total + len(skeleton)]
-    entries["skeleton"] = {"dtype": "U8", "shape": [len(skeleton)], "data_offsets": ends}
-    header = msgspec.json.encode(entries)
+    entry = {"dtype": "U8", "shape": [len(skeleton)], "data_offsets": ends}
+    own = msgspec.json.encode({"__metadata__": marks, "skeleton": entry})
+    header = own[:-1] + layout.entries + b"}"
     header += b" " * (-(8 + len(header)) % HEADER_ALIGN)
     return struct.pack("<Q", len(header)) + header
 
@@ -213,8 +210,24 @@ DAMAGE = (
 """What reading wrong bytes can raise."""
 
 
+class Entry(msgspec.Struct):
+    """Where one entry lies in a file."""
+
+    data_offsets: tuple[int, int]
+
+
+class Header(msgspec.Struct):
+    """What must be known of a header before the skeleton is read; the rest follows from the skeleton."""
+
+    skeleton: Entry
+    marks: dict[str, str] = msgspec.field(name="__metadata__")
+
+
 class Reader:
-    """Reads one file's bytes."""
+    """Reads one file's bytes.
+
+    It makes the header anew from what it read, and compares: so a byte that is damaged anywhere is found.
+    """
 
     def __init__(self, raw: bytes, device: str) -> None:
         self.raw = memoryview(raw)
@@ -223,34 +236,26 @@ class Reader:
     def read(self) -> tuple[Any, dict[str, Any]]:
         """The state and the extras."""
         header, data = self.header()
-        marks = header.pop("__metadata__")
-        if marks.get("hive_checkpoint") != FORMAT:
+        told = msgspec.json.decode(header[8:], type=Header)
+        if told.marks.get("hive_checkpoint") != FORMAT:
             raise ValueError(f"not a checkpoint of form {FORMAT}")
-        begin, end = header.pop("skeleton")["data_offsets"]
-        skeleton = data[begin:end]
-        if end != len(data) or hashlib.sha256(skeleton).hexdigest() != marks["skeleton_sha256"]:
+        begin, end = told.skeleton.data_offsets
+        skeleton = bytes(data[begin:end])
+        if hashlib.sha256(skeleton).hexdigest() != told.marks.get("skeleton_sha256"):
             raise ValueError("its skeleton is not what was written")
-        tree, described, extras = unpack(bytes(skeleton), no_leaf)
-        layout = Layout(tuple(Leaf.from_data(each) for each in described))
-        if layout.total != begin or self.misplaced(header, layout):
-            raise ValueError("its tensors are not where the skeleton says")
-        buffer = BorrowedBuffer(layout, data[:begin])
-        if Snapshot(tree, buffer, Pool()).digest() != marks["state_sha256"]:
+        tree, packed, extras = unpack(skeleton, no_leaf)
+        layout = Layout.unpacked(packed)
+        buffer = BorrowedBuffer(layout, data[: layout.total])
+        if file_header(layout, skeleton, Snapshot(tree, buffer, Pool()).digest()) != header or end != len(data):
             raise ValueError("its state is not what was written")
         return unpack(tree, Values(buffer, self.device)), extras
 
-    def header(self) -> tuple[dict[str, Any], memoryview]:
-        """The header, and the bytes behind it."""
+    def header(self) -> tuple[bytes, memoryview]:
+        """The header with its length, as it was written, and the bytes behind it."""
         (length,) = struct.unpack_from("<Q", self.raw)
         if length > min(HEADER_BYTES_MAX, len(self.raw) - 8):
             raise ValueError("it is cut off")
-        header: dict[str, Any] = msgspec.json.decode(self.raw[8 : 8 + length], type=dict[str, Any])
-        return header, self.raw[8 + length :]
-
-    def misplaced(self, header: dict[str, Any], layout: Layout) -> bool:
-        """Whether header and skeleton disagree on where tensors lie."""
-        found = {name: tuple(entry["data_offsets"]) for name, entry in header.items()}
-        return found != {f"{number:06d}": layout.spans[number] for number in layout.order}
+        return bytes(self.raw[: 8 + length]), self.raw[8 + length :]
 
 
 def no_leaf(number: int) -> Any:

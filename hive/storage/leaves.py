@@ -15,6 +15,7 @@ This module must not know of files. torch is loaded only if a leaf is a tensor.
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from functools import cached_property
 from typing import Any
 
 import msgpack
+import msgspec
 
 __all__ = [
     "FROZEN",
@@ -39,6 +41,9 @@ __all__ = [
 
 ALIGN = 16
 """Bytes; the greatest item size (complex128)."""
+
+LAYOUTS_READ_MAX = 4
+"""Layouts of files that are remembered; a trainer reads files of one or a few."""
 
 STORED_TYPES = {
     "float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16", "complex64": "C64", "bool": "BOOL",
@@ -191,12 +196,13 @@ def survey(values: list[Any]) -> Survey:
             keys.append(array_key(value))
             continue
         try:
-            keys.append(tensor_key(value))
+            contiguous = value.is_contiguous()
+            keys.append(tensor_key(value, contiguous))
             begin = value.data_ptr()
         except RuntimeError:
             raise UnstorableLeafError(value, "a sparse tensor") from None
         if begin:
-            spans.append((begin, begin + extent(value), number))
+            spans.append((begin, begin + (value.nbytes if contiguous else extent(value)), number))
     shared = [memory(group, sources) for group in overlapping(spans)]
     views = tuple((each.size, *each.offsets.items()) for each in shared)
     return Survey((tuple(keys), views), sources, shared)
@@ -207,13 +213,13 @@ def plain_tensor_kinds() -> tuple[type, ...]:
     return () if torch is None else (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
 
 
-def tensor_key(tensor: Any) -> tuple[Any, ...]:
+def tensor_key(tensor: Any, contiguous: bool) -> tuple[Any, ...]:
     role = PLAIN
     if type(tensor).__name__ == "Parameter":
         role = PARAMETER if tensor.requires_grad else FROZEN
     elif tensor.requires_grad and tensor.is_leaf:
         role = GRAD
-    return (tensor.dtype, tensor.shape, tensor.stride(), role, tensor.is_cpu)
+    return (tensor.dtype, tensor.shape, None if contiguous else tensor.stride(), role, tensor.is_cpu)
 
 
 def array_key(array: Any) -> tuple[Any, ...]:
@@ -314,6 +320,31 @@ class Layout:
         return [leaf.form() for leaf in self.leaves]
 
     @cached_property
+    def entries(self) -> bytes:
+        """Each entry of a safetensors header, with a comma before it."""
+        entries = {}
+        for number in self.order:
+            dtype, shape = self.leaves[number].stored_as()
+            entries[f"{number:06d}"] = {"dtype": dtype, "shape": shape, "data_offsets": self.spans[number]}
+        return b"," + msgspec.json.encode(entries)[1:-1] if entries else b""
+
+    @cached_property
+    def packed(self) -> bytes:
+        """Plain form for the file."""
+        packed: bytes = msgpack.packb([leaf.to_data() for leaf in self.leaves])
+        return packed
+
+    @staticmethod
+    @functools.lru_cache(maxsize=LAYOUTS_READ_MAX)
+    def unpacked(packed: bytes) -> Layout:
+        """The layout of a plain form.
+
+        Raises:
+            ValueError, TypeError: it is none.
+        """
+        return Layout(tuple(Leaf.from_data(each) for each in msgpack.unpackb(packed)))
+
+    @cached_property
     def needs_torch(self) -> bool:
         """Whether any leaf is a tensor."""
         return any(leaf.library == "torch" for leaf in self.leaves)
@@ -341,7 +372,7 @@ def describe(value: Any, key: tuple[Any, ...]) -> Leaf:
     if value.is_meta or value.is_quantized:
         raise UnstorableLeafError(value, f"a {'meta' if value.is_meta else 'quantized'} tensor")
     dtype, shape, strides, role, on_cpu = key
-    kept = tuple(strides) if not value.is_contiguous() and fills_memory(shape, strides) else None
+    kept = tuple(strides) if strides is not None and fills_memory(shape, strides) else None
     name = str(dtype).removeprefix("torch.")
     return Leaf("torch", name, dtype.itemsize, tuple(shape), kept, role, placed=not on_cpu)
 

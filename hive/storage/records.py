@@ -256,6 +256,7 @@ class LeaseRecord(Record, frozen=True):
         ends: the (node, start, end) of its stages that are still ahead.
         reached: the place of its last boundary, its origin at first; None for a fresh start.
         steps_noted: how many of its steps the notices so far account for.
+        noted: the number of the last message about it that was applied.
     """
 
     table: ClassVar[str] = "leases"
@@ -269,6 +270,7 @@ class LeaseRecord(Record, frozen=True):
     reached: tuple[int, int] | None
     granted_at: float
     steps_noted: int = 0
+    noted: int = 0
 
     def key(self) -> Key:
         """By number."""

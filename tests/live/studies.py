@@ -11,7 +11,7 @@ from pathlib import Path
 
 __all__ = ["SLOW", "TOY", "TORCH", "StudyFile", "edited"]
 
-TOY = '''\
+TOY = """\
 import os
 import random
 import time
@@ -64,7 +64,7 @@ tuner = SuccessiveHalving(space, min_steps=4, max_steps=12, reduction=2)
 
 if __name__ == "__main__":
     study.run(tuner)
-'''
+"""
 """Eight trials, three rungs, no torch: 8 x 4 + 4 x 4 + 2 x 4 steps asked for."""
 
 

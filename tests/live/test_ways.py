@@ -15,32 +15,32 @@ from tests.live.results import found
 from tests.live.studies import TORCH, TOY, StudyFile
 
 Run = Callable[..., tuple[Command, dict[str, Any]]]
+Train = Callable[..., tuple[StudyFile, dict[str, Any]]]
 
 
-@pytest.fixture(params=[TOY, TORCH], ids=["toy", "torch"])
-def text(request: pytest.FixtureRequest) -> str:
-    """A study without torch, and one with."""
-    return str(request.param)
+@pytest.fixture
+def train(run: Run, tmp_path: Path) -> Callable[..., tuple[StudyFile, dict[str, Any]]]:
+    """`train(text, *options)`: a study run in a folder of its own; its steps are counted from outside too."""
 
-
-def test_study_gives_the_same_bits_whichever_way_it_is_trained(
-    text: str, run: Run, start: Start, tmp_path: Path
-) -> None:
-    def way(name: str, *options: str | Path) -> tuple[StudyFile, dict[str, Any]]:
-        file = StudyFile.write(tmp_path / name, text)
+    def one_way(text: str, *options: str | Path) -> tuple[StudyFile, dict[str, Any]]:
+        file = StudyFile.write(tmp_path / "".join(map(str, options)), text)
         command, summary = run(file, "--root", file.folder / "root", *options)
         assert command.code == 0, command.err
         assert summary["steps_run"] == file.steps()
         return file, summary
 
-    file, merged = way("merged", "--trainers", "2")
+    return one_way
+
+
+def test_study_gives_the_same_bits_whichever_way_it_is_trained(train: Train, run: Run) -> None:
+    file, merged = train(TOY, "--trainers", "2")
     assert merged["steps_run"] == merged["steps_distinct"] < merged["steps_asked"]
     assert {trial["status"] for trial in merged["trials"]} == {"complete", "stopped"}
 
-    _, unmerged = way("unmerged", "--trainers", "2", "--no-merge")
+    _, unmerged = train(TOY, "--trainers", "2", "--no-merge")
     assert unmerged["steps_run"] == unmerged["steps_asked"] == merged["steps_asked"]
 
-    _, inline = way("inline", "--inline")
+    _, inline = train(TOY, "--inline")
     assert inline["steps_run"] == merged["steps_run"]
     assert found(unmerged) == found(merged)
     assert found(inline) == found(merged)
@@ -53,8 +53,18 @@ def test_study_gives_the_same_bits_whichever_way_it_is_trained(
     assert found(again) == found(merged)
 
 
+def test_net_with_dropout_gives_the_same_bits_merged_on_two_trainers_and_unmerged_in_one_process(train: Train) -> None:
+    _, merged = train(TORCH, "--trainers", "2")
+    assert merged["steps_run"] == merged["steps_distinct"] < merged["steps_asked"]
+    _, unmerged = train(TORCH, "--inline", "--no-merge")
+    assert unmerged["steps_run"] == unmerged["steps_asked"]
+    assert found(unmerged) == found(merged)
+
+
 def test_python_file_does_what_hive_run_file_does(run: Run, start: Start, tmp_path: Path) -> None:
-    script = TOY.replace("    study.run(tuner)\n", '    import json; json.dump(study.run(tuner).to_json(), open("s", "w"))\n')
+    script = TOY.replace(
+        "    study.run(tuner)\n", '    import json; json.dump(study.run(tuner).to_json(), open("s", "w"))\n'
+    )
     file = StudyFile.write(tmp_path / "study", script)
     command = start(file.path, program=(sys.executable,)).wait()
     assert command.code == 0, command.err

@@ -48,9 +48,9 @@ def same(one: Any, other: Any) -> bool:
         return False
     if isinstance(one, torch.Tensor):
         same_kind = one.dtype == other.dtype and one.shape == other.shape
-        return same_kind and one.detach().numpy().tobytes() == other.detach().numpy().tobytes()
+        return bool(same_kind and one.detach().numpy().tobytes() == other.detach().numpy().tobytes())
     if isinstance(one, numpy.ndarray):
-        return one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
+        return bool(one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes())
     if isinstance(one, dict):
         keys = {(type(key), key): key for key in other}
         return len(one) == len(other) and all(
@@ -105,6 +105,12 @@ def test_digest_does_not_depend_on_the_order_of_a_dict(state: dict[Any, Any], ch
     items = list(state.items())
     chance.shuffle(items)
     assert digest([dict(items)]) == digest([state])
+
+
+def test_digest_does_not_depend_on_the_history_of_a_set() -> None:
+    one, other = {0, 8}, {8, 0}
+    assert list(one) != list(other)
+    assert digest(one) == digest(other)
 
 
 ZERO = torch.zeros(2)
@@ -191,7 +197,9 @@ def test_tensors_come_back_with_strides_and_roles(tmp_path: Path) -> None:
         "single": torch.tensor(2.5),
     }
     found = through_file(state, tmp_path)
-    assert [found[name].stride() for name in ("last", "turned")] == [state[name].stride() for name in ("last", "turned")]
+    assert [found[name].stride() for name in ("last", "turned")] == [
+        state[name].stride() for name in ("last", "turned")
+    ]
     assert found["gaps"].is_contiguous()
     assert found["wide"].is_contiguous()
     assert {name: each.requires_grad for name, each in found.items()} == {
@@ -327,7 +335,7 @@ def test_state_that_contains_itself_is_refused() -> None:
 
 
 def test_snapshot_does_not_change_with_the_state() -> None:
-    state = {"a": torch.zeros(3), "b": numpy.zeros(3), "c": [1]}
+    state: dict[str, Any] = {"a": torch.zeros(3), "b": numpy.zeros(3), "c": [1]}
     before = digest(state)
     copied = snapshot(state, Pool())
     state["a"].add_(1)
@@ -368,15 +376,14 @@ def test_pool_tells_layouts_apart() -> None:
 def test_snapshot_waits_while_two_are_in_flight() -> None:
     pool = Pool()
     held = [snapshot({"a": torch.zeros(3)}, pool) for _ in range(IN_FLIGHT_MAX)]
-    taken = threading.Event()
-    waiter = threading.Thread(target=lambda: (snapshot({"a": torch.zeros(3)}, pool), taken.set()))
+    taken: list[Any] = []
+    waiter = threading.Thread(target=lambda: taken.append(snapshot({"a": torch.zeros(3)}, pool)))
+    assert not pool.room.acquire(blocking=False)
     waiter.start()
-    waiter.join(0.05)
-    assert not taken.is_set()
     held[0].release()
     held[0].release()  # a second time: no more room for that
     waiter.join(30)
-    assert taken.is_set()
+    assert len(taken) == 1
     assert not pool.room.acquire(blocking=False)
 
 
@@ -384,7 +391,12 @@ def test_snapshot_waits_while_two_are_in_flight() -> None:
 
 
 def test_file_is_read_by_safetensors(tmp_path: Path) -> None:
-    state = {"w": torch.randn(3, 2), "n": numpy.arange(4), "tied": [torch.ones(2)] * 2, "c": torch.ones(1) * 1j}
+    state: dict[str, Any] = {
+        "w": torch.randn(3, 2),
+        "n": numpy.arange(4),
+        "tied": [torch.ones(2)] * 2,
+        "c": torch.ones(1) * 1j,
+    }
     through_file(state, tmp_path)
     with safetensors.safe_open(str(tmp_path / "a.safetensors"), "pt") as file:
         assert file.metadata()["hive_checkpoint"] == "1"
@@ -432,8 +444,7 @@ def refused(data: bytes, folder: Path) -> bool:
     try:
         read_checkpoint(folder / "b.safetensors")
     except CheckpointError as error:
-        assert "b.safetensors" in str(error)
-        return True
+        return "b.safetensors" in str(error)
     return False
 
 
@@ -443,17 +454,11 @@ def test_file_that_is_cut_anywhere_is_refused(sound: bytes, tmp_path: Path) -> N
     assert refused(sound + b"\x00", tmp_path)
 
 
-def test_file_with_any_byte_damaged_is_refused_or_means_the_same(sound: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "b.safetensors"
-    path.write_bytes(sound)
-    whole = digest(read_checkpoint(path)[0])
-    (length,) = struct.unpack_from("<Q", sound)
+def test_file_with_any_byte_damaged_is_refused(sound: bytes, tmp_path: Path) -> None:
     for position in range(len(sound)):
         damaged = bytearray(sound)
         damaged[position] ^= 1 << position % 8
-        if not refused(bytes(damaged), tmp_path):
-            assert 8 <= position < 8 + length  # a type or shape in the header, which only foreign readers use
-            assert digest(read_checkpoint(path)[0]) == whole
+        assert refused(bytes(damaged), tmp_path), position
 
 
 @pytest.mark.parametrize("change", [{"hive_checkpoint": "2"}, {"hive_checkpoint": None}, {"state_sha256": "0" * 64}])

@@ -15,17 +15,24 @@ import hive.training.state
 from hive.training.reports import Reached
 from tests.training.toys import KINDS, RISING, Bench, batch, of_kind, stage
 
-__all__ = ["FORK", "forget_generators", "forked"]
+__all__ = ["FORK", "GENERATOR_RESTORERS", "forget_generators", "forked"]
 
 FORK = batch(stage(0, 3, 8, RISING), origin=(0, 3), checkpoint="0-3-1.safetensors")
 """From step 3 to 8, from disk."""
 
+GENERATOR_RESTORERS = (
+    (hive.training.live, "restore_generators"),
+    (hive.training.isolation, "restore_generators"),
+    (hive.training.isolation, "set_generator_state"),
+    (hive.training.state, "set_generator_state"),
+)
+"""Where hive puts generators back, global ones and attributes."""
+
 
 def forget_generators() -> None:
-    """Break hive: leave the generators' states out of what is restored, global ones and attributes."""
-    hive.training.live.restore_generators = lambda states, seed: None
-    hive.training.isolation.restore_generators = lambda states, seed: None
-    hive.training.state.set_generator_state = lambda generator, state: None
+    """Break hive: leave the generators' states out of what is restored."""
+    for module, name in GENERATOR_RESTORERS:
+        setattr(module, name, lambda states, seed: None)
 
 
 def forked(folder: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Shared equals separate, bit for bit: every way to get to a step gives one digest.
 
-Each way is tested on its own, and once more with the generators' states left out, which must show: a test of equality that cannot
-fail proves nothing.
+Each way is tested on its own, and once more with the generators' states left out, which must show: a test of equality
+that cannot fail proves nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +14,8 @@ from typing import Any
 
 import pytest
 
-import hive.training.isolation
-import hive.training.live
-import hive.training.state
 from hive.training.reports import Ended, Evaluated, Metrics, Reached
-from tests.training.forked import FORK
+from tests.training.forked import FORK, GENERATOR_RESTORERS
 from tests.training.toys import KINDS, RISING, Bench, batch, of_kind, stage
 
 STRAIGHT = batch(stage(0, 0, 8, RISING))
@@ -29,10 +26,8 @@ broken = pytest.mark.parametrize("forgetful", [False, True], ids=["whole", "gene
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hive.training.live, "restore_generators", lambda states, seed: None)
-    monkeypatch.setattr(hive.training.isolation, "restore_generators", lambda states, seed: None)
-    monkeypatch.setattr(hive.training.isolation, "set_generator_state", lambda generator, state: None)
-    monkeypatch.setattr(hive.training.state, "set_generator_state", lambda generator, state: None)
+    for module, name in GENERATOR_RESTORERS:
+        monkeypatch.setattr(module, name, lambda states, seed: None)
 
 
 def last(bench: Bench, order: Any) -> tuple[str, Metrics | None]:

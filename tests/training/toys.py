@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import queue
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy
 import torch
 
-from hive.planner.pieces import ConstantForm, Form, LineForm, Value, form_from_data
+from hive.planner.pieces import Form, Value, form_from_data
+from hive.planner.sequences import Constant
 from hive.training.executor import Executor
 from hive.training.reports import BatchOrder, Ended, Report, StageOrder
 from hive.training.trainer import Trainer
 
-__all__ = ["KINDS", "RISING", "STEADY", "Bench", "Counter", "batch", "stage"]
+__all__ = ["KINDS", "RISING", "STEADY", "Bench", "Counter", "batch", "constant", "of_kind", "stage"]
 
 R = TypeVar("R")
 
 ANSWER_S_MAX = 60.0
 """Seconds after which a test gives up waiting for a report."""
 
-STEADY: dict[str, Form] = {"lr": ConstantForm(0.1)}
-RISING: dict[str, Form] = {"lr": form_from_data(["line", "1/100", "1/100"]), "size": ConstantForm(4)}
-assert isinstance(RISING["lr"], LineForm)
+
+def constant(value: Value) -> Form:
+    """The form of a value that never changes."""
+    [piece] = Constant(value).pieces()
+    return piece.form
+
+
+STEADY: dict[str, Form] = {"lr": constant(0.1)}
+RISING: dict[str, Form] = {"lr": form_from_data(["line", "1/100", "1/100"]), "size": constant(4)}
 
 
 def stage(node: int, start: int, end: int, forms: dict[str, Form] = STEADY, metrics: bool = True) -> StageOrder:
@@ -95,7 +102,7 @@ class Counter(Trainer):
 
 
 class Net(Trainer):
-    """Dropout and batch normalization; the batches are drawn from torch's generator. Leaves evaluate() in train mode."""
+    """Dropout and batch normalization, in train mode in evaluate() too; batches are drawn from torch's generator."""
 
     def build(self, hp: Mapping[str, Value]) -> None:
         self.model = torch.nn.Sequential(
@@ -153,7 +160,7 @@ class OwningNet(Net):
     def build(self, hp: Mapping[str, Value]) -> None:
         super().build(hp)
         self.model[2] = torch.nn.Identity()
-        self.generators = [random.Random(self.seed), numpy.random.default_rng(self.seed)]
+        self.generators: list[Any] = [random.Random(self.seed), numpy.random.default_rng(self.seed)]
         self.generator = torch.Generator().manual_seed(self.seed)
         self.old = {"generator": numpy.random.RandomState(self.seed)}
 
@@ -179,9 +186,22 @@ class SavingNet(AdamNet):
                 buffer.copy_(saved)
 
 
-KINDS: dict[str, type[Trainer]] = {kind.__name__: kind for kind in (Net, AdamNet, DrawingNet, OwningNet, SavingNet)}
+class FreezingNet(SavingNet):
+    """Puts batch normalization in eval mode once, in its second step; its state does not say so."""
+
+    def train(self) -> Mapping[str, float] | None:
+        if len(self.seen) == 1:
+            self.model[1].eval()
+        return super().train()
+
+    def save(self) -> dict[str, Any]:
+        return {**super().save(), "seen": self.seen}
+
+    def load(self, state: dict[str, Any]) -> None:
+        super().load(state)
+        self.seen = state["seen"]
 
 
-def kinds() -> Iterator[str]:
-    """The names of all trainers that draw random numbers."""
-    yield from KINDS
+KINDS: dict[str, type[Trainer]] = {
+    kind.__name__: kind for kind in (Net, AdamNet, DrawingNet, OwningNet, SavingNet, FreezingNet)
+}
