@@ -30,6 +30,10 @@ OWNER_WAIT_S = 2.0
 """The processes of a run that was killed need a moment to notice it."""
 
 
+AGGREGATOR_NICE = 10
+"""Nobody waits for a curve: those who train come first."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until told to end."""
     parser = argparse.ArgumentParser(
@@ -89,6 +93,7 @@ async def keep_aggregating(root: Root, address: str, runtime: Runtime) -> None:
     listen = f"{address}-curves" if address.startswith("ipc") else "tcp://127.0.0.1:0"
     where = root.path / "curves-address"
     command = ["-m", "hive.cli.aggregator", "--store", str(root.path / "curves"), "--listen", listen]
+    command += ["--address-file", str(where)]
 
     async def tell() -> None:
         told = ""
@@ -104,8 +109,7 @@ async def keep_aggregating(root: Root, address: str, runtime: Runtime) -> None:
     where.unlink(missing_ok=True)
     try:
         await keep_running(
-            lambda: Child.start([*command, "--address-file", str(where)], root.logs_path / "aggregator.log"),
-            lambda _: None,
+            lambda: Child.start(command, root.logs_path / "aggregator.log", nice=AGGREGATOR_NICE), lambda _: None
         )
     except HiveError as error:
         logging.warning("no curves are kept: %s", error)

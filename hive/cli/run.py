@@ -13,7 +13,8 @@ from typing import Any
 from hive import study as studies
 from hive.errors import HiveError, StudyError, TrainingError, UsageError
 from hive.launch import RunOptions
-from hive.training.source import placed, user_traceback
+from hive.training.source import placed
+from hive.training.tracebacks import user_traceback
 
 __all__ = ["execute", "main", "named"]
 

@@ -5,20 +5,16 @@ It must not know when which method is called.
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any, TypeVar
 
 from hive.errors import TrainingError
 from hive.training.reports import Metrics, Where
+from hive.training.tracebacks import user_traceback
 
-__all__ = ["Broken", "call", "checked_metrics", "user_traceback"]
+__all__ = ["Broken", "call", "checked_metrics"]
 
 R = TypeVar("R")
-
-OWN_FOLDER = str(Path(__file__).resolve().parents[1])
-"""hive's own source; its frames are left out of users' tracebacks."""
 
 
 class Broken(TrainingError):  # noqa: N818  (it is a report on its way, not an error of ours)
@@ -47,30 +43,9 @@ def call(where: Where, function: Callable[..., R], *arguments: Any) -> R:
         raise
     except BaseException as error:
         text = user_traceback(error)
+        if isinstance(error, SystemExit):
+            text += f"\nthe trainer called sys.exit({'' if error.code is None else repr(error.code)})"
     raise Broken(where, text)
-
-
-def user_traceback(error: BaseException) -> str:
-    """The error's traceback without hive's own frames."""
-    told = traceback.TracebackException.from_exception(error, compact=True)
-    drop_own_frames(told)
-    text = "".join(told.format()).rstrip("\n")
-    if isinstance(error, SystemExit):
-        code = "" if error.code is None else repr(error.code)
-        text += f"\nthe trainer called sys.exit({code})"
-    return text
-
-
-def drop_own_frames(told: traceback.TracebackException) -> None:
-    waiting: list[traceback.TracebackException | None] = [told]
-    while waiting:
-        each = waiting.pop()
-        if each is None:
-            continue
-        frames = [frame for frame in each.stack or () if not frame.filename.startswith(OWN_FOLDER)]
-        # No frame left: None keeps the header "Traceback ..." away too.
-        each.stack = traceback.StackSummary.from_list(frames) if frames else None  # type: ignore[assignment]
-        waiting += [each.__cause__, each.__context__, *(each.exceptions or ())]
 
 
 def checked_metrics(where: Where, returned: object, metric: str | None = None) -> Metrics:

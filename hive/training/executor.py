@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from hive.errors import CheckpointError
 from hive.storage.checkpoints import Pool, Snapshot, write_checkpoint
-from hive.training.calls import Broken, call, user_traceback
+from hive.training.calls import Broken, call
 from hive.training.live import Live, Settings
 from hive.training.reports import (
     BatchOrder,
@@ -34,6 +34,7 @@ from hive.training.reports import (
     StageOrder,
     Stepped,
 )
+from hive.training.tracebacks import user_traceback
 from hive.training.writer import Writer
 
 if TYPE_CHECKING:

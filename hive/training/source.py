@@ -31,6 +31,7 @@ from typing import Any
 
 import hive.errors
 from hive.errors import StudyError, TrainingError, UsageError
+from hive.training.tracebacks import user_traceback
 from hive.training.trainer import Trainer
 
 __all__ = [
@@ -41,7 +42,6 @@ __all__ = [
     "load_module",
     "module_name",
     "trainer_location",
-    "user_traceback",
 ]
 
 HIVE_FOLDER = str(Path(__file__).resolve().parents[1]) + os.sep
@@ -254,28 +254,3 @@ def placed(error: UsageError, file: Path) -> UsageError:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if same_file(frame.filename, file)]
     kind = type(error) if type(error).__name__ in hive.errors.__all__ else UsageError
     return kind(f"{file}, line {lines[-1]}: {error}" if lines else f"{file}: {error}")
-
-
-def user_traceback(error: BaseException) -> str:
-    """The traceback of an error as text, without the frames that are hive's or the import system's."""
-    shown = traceback.TracebackException.from_exception(error)
-    strip(shown, set())
-    return "".join(shown.format()).rstrip("\n")
-
-
-def strip(shown: traceback.TracebackException, seen: set[int]) -> None:
-    """Take hive's frames out of an error, its causes, and its parts."""
-    if id(shown) in seen:
-        return
-    seen.add(id(shown))
-    shown.stack = traceback.StackSummary.from_list([frame for frame in shown.stack if is_user_frame(frame.filename)])
-    for other in (shown.__cause__, shown.__context__, *(shown.exceptions or ())):
-        if other is not None:
-            strip(other, seen)
-
-
-def is_user_frame(filename: str) -> bool:
-    """Whether a frame of this file means something to the user."""
-    return not filename.startswith(("<frozen importlib", HIVE_FOLDER)) and not filename.startswith(
-        os.path.dirname(importlib.__file__) + os.sep
-    )
