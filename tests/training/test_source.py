@@ -28,7 +28,6 @@ from hive.training.trainer import Trainer
 ROOT = Path(__file__).resolve().parents[2]
 
 STUDY = """
-from hive.training.tracebacks import user_traceback
 from hive.training.trainer import Trainer
 
 class Net(Trainer):
@@ -272,8 +271,7 @@ def test_no_trainer_is_importing_any_more_when_its_import_failed(tmp_path: Path)
 
 def test_traceback_of_a_user_error_keeps_causes_and_groups_without_hives_frames(tmp_path: Path) -> None:
     text = """
-    from hive.training.tracebacks import user_traceback
-from hive.training.trainer import Trainer
+    from hive.training.trainer import Trainer
 
     def fail():
         try:
