@@ -39,7 +39,8 @@ def main() -> None:
             results_ms.append((last - first) * 1000 / RESULTS)
             starts_s.append(first - ran.began)
             written = syncs_by_writes(Path(folder) / "root", ran)
-        print(f"run {number + 1}     {results_ms[-1]:.3f} ms a result, first step after {starts_s[-1]:.2f} s", flush=True)
+        told = f"{results_ms[-1]:.3f} ms a result, first step after {starts_s[-1]:.2f} s"
+        print(f"run {number + 1}     {told}", flush=True)
     syncs = syncs_by_strace(given.seed) or written
     print(f"syncs     {syncs} seen, {written} by what was written")
     figures = {
@@ -59,21 +60,22 @@ def run(folder: Path, seed: int, *before: str) -> Ran:
 
 def syncs_by_writes(root: Path, ran: Ran) -> int:
     """Syncs by what was written: LMDB syncs its data once a transaction, a checkpoint its file and its folder."""
-    return 2 * ran.summary["checkpoint_count"] + sum(transactions(path.parent) for path in root.rglob("data.mdb"))
+    return 2 * int(ran.summary["checkpoint_count"]) + sum(transactions(path.parent) for path in root.rglob("data.mdb"))
 
 
 def transactions(folder: Path) -> int:
     with lmdb.open(str(folder), readonly=True, lock=False) as store:
-        return int(store.info()["last_txnid"])
+        return store.info()["last_txnid"]
 
 
 def syncs_by_strace(seed: int) -> int | None:
     """Calls of the kernel that wait for the disk, by all processes of a run; None where strace may not trace."""
-    if shutil.which("strace") is None or subprocess.run(["strace", "-o/dev/null", "true"]).returncode != 0:
+    if shutil.which("strace") is None or subprocess.run(["strace", "true"], capture_output=True).returncode != 0:
         return None
     with scratch() as folder:
         out = Path(folder) / "syncs"
-        run(Path(folder), seed, "strace", "-f", "--seccomp-bpf", "-c", "-U", "calls,name", f"-etrace={SYNCS}", f"-o{out}")
+        strace = f"strace -f --seccomp-bpf -c -U calls,name -e trace={SYNCS} -o {out}"
+        run(Path(folder), seed, *strace.split())
         counts = re.findall(rf"(\d+) (?:{SYNCS.replace(',', '|')})$", out.read_text(), re.MULTILINE)
     return sum(map(int, counts))
 

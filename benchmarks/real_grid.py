@@ -8,6 +8,7 @@ a machine's speed drifts by more than what is asked about.
     wall_merged_s    seconds of a run, processes' start included; mean of the runs
     wall_unmerged_s  the same with --no-merge
     ratio            of the two; target: 0.95 x merge_rate
+    cpu_ratio        of the CPU seconds of all processes: what the ratio would be if nothing else ran on the machine
 
 All trials' metrics and digests are compared between the two: they must be equal.
 """
@@ -41,6 +42,7 @@ def main() -> None:
         "wall_unmerged_s": wall_unmerged,
         "ratio": wall_unmerged / wall_merged,
         "ratio_wanted": 0.95 * rate,
+        "cpu_ratio": sum(ran.cpu_s for ran in unmerged) / sum(ran.cpu_s for ran in merged),
         "rounds": len(merged),
         "equal_trials": equal_trials(merged[0], unmerged[0]),
     }
@@ -66,17 +68,13 @@ def run(way: str, seed: int, *options: str) -> Ran:
     with scratch() as folder:
         ran = hive_run("real_grid.py", Path(folder), *options, seed=seed)
     summary = ran.summary
-    epoch_s = summary["trainer_busy_s"] / summary["steps_run"]
-    print(
-        f"{way:9} {summary['wall_s']:.1f} s, {summary['steps_run']} epochs of {epoch_s:.3f} s, "
-        f"{ran.command_s:.1f} s with the command's own start",
-        flush=True,
-    )
+    spent = f"{summary['wall_s']:.1f} s, {ran.command_s:.1f} s with the command's own start, {ran.cpu_s:.1f} s of CPU"
+    print(f"{way:9} {summary['steps_run']} epochs in {spent}", flush=True)
     return ran
 
 
 def mean_wall_s(runs: list[Ran]) -> float:
-    return statistics.mean(ran.summary["wall_s"] for ran in runs)
+    return statistics.mean(float(ran.summary["wall_s"]) for ran in runs)
 
 
 def equal_trials(one: Ran, other: Ran) -> int:

@@ -76,7 +76,7 @@ class Display:
     def state(self, state: RunState) -> None:
         """The counts are these now."""
         self.counts, self.busy, self.trainers = state.counts, state.busy, state.trainers
-        if self.first_step is None and self.counts.steps_run:
+        if self.first_step is None and (self.busy or self.counts.steps_run):
             self.first_step = time.monotonic(), self.counts.steps_run
         self.update()
 

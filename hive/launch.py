@@ -186,7 +186,7 @@ class InlineTraining:
         if self.runtime is not None:
             self.runtime.post_from_thread(JobReported("", report))
 
-    def start(self, job: str, order: Any, runtime: Runtime) -> None:
+    def start(self, job: str, order: Any, runtime: Runtime) -> None:  # noqa: ARG002  (a trainer has one job)
         """Begin a batch."""
         self.runtime = runtime
         self.task = asyncio.get_running_loop().create_task(self.run(order))
@@ -203,7 +203,7 @@ class InlineTraining:
         """End what runs."""
         self.executor.stop()
         if self.task is not None:
-            with contextlib.suppress(asyncio.CancelledError):
+            with contextlib.suppress(asyncio.CancelledError, KeyboardInterrupt):
                 await self.task
         self.executor.close()
 

@@ -40,6 +40,9 @@ __all__ = ["Study", "StudyResult", "run_options"]
 CHECKPOINT_EVERY_S = 60.0
 """Besides boundaries: what a crash may cost."""
 
+SILENCE_S = 5.0
+"""A coordinator that has not answered by then is worth a word: one of the run's own answers within a second or two."""
+
 run_options = RunOptions()
 """How studies of this process are run; `hive run` sets it before it executes the file."""
 
@@ -106,7 +109,9 @@ class StudyResult:
 
 def trial_json(trial: Trial) -> dict[str, Any]:
     """A trial as plain data; what is not finite becomes null, as JSON has no word for it."""
-    metrics = trial.metrics and {k: v if math.isfinite(v) else None for k, v in trial.metrics.items()}
+    metrics = None
+    if trial.metrics is not None:
+        metrics = {name: value if math.isfinite(value) else None for name, value in trial.metrics.items()}
     return {
         "number": trial.number,
         "config": {name: sequence.descriptor() for name, sequence in trial.config.items()},
@@ -205,9 +210,15 @@ class Study:
         checkpoint."""
         self.check_place("study.eval(...)")
         progress = self.begin(tuple(config))
-        return self.drive(progress, lambda: progress.live.eval(config, step))[0]
+        result: Result = self.drive(progress, lambda: progress.live.eval(config, step))[0]
+        return result
 
     def check_place(self, call: str) -> None:
+        """Refuse to start a study where none can be.
+
+        Raises:
+            StudyError: a trainer is importing the file, or an event loop runs here.
+        """
         if importing_for_trainer():
             raise StudyError(
                 f"{call} was reached while a trainer imports the file that holds it; put it under "
@@ -224,12 +235,12 @@ class Study:
     def begin(self, names: tuple[str, ...]) -> Progress:
         """This process's run of the study; the first call makes it."""
         if self.progress is None:
-            self.progress = Progress(self.opening(names), LiveStudy(self.metric, self.mode, lambda call: None))
+            self.progress = Progress(self.opening(names), LiveStudy(self.metric, self.mode, unheard))
         had = self.progress.opening.source.names
         if set(names) - set(had):
             raise StudyError(
-                f"study {self.name!r} tunes {', '.join(had)}; this tuner's space has {', '.join(names)}: one study has one "
-                "set of hyper-parameters"
+                f"study {self.name!r} tunes {', '.join(had)}; this tuner's space has {', '.join(names)}: one study has "
+                "one set of hyper-parameters"
             )
         return self.progress
 
@@ -284,7 +295,7 @@ class Execution:
         self.progress = progress
         self.display = display
         self.counts = RunCounts()
-        self.interrupted = False
+        self.interrupted = self.opened = False
         self.settled: asyncio.Event | None = None
 
     async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
@@ -295,6 +306,7 @@ class Execution:
         self.settled = asyncio.Event()
         async with connect(run_options, progress.opening, self.study.trainer, session, self.deliver) as runtime:
             live.ask = lambda call: runtime.post(Called(call))
+            asyncio.get_running_loop().call_later(SILENCE_S, self.say_if_unheard)
             live.changed = self.display.update
             task = asyncio.ensure_future(work())
             with interrupts(lambda: self.interrupt(task)):
@@ -305,10 +317,16 @@ class Execution:
             progress.session_number, progress.told = session.number, session.told
         return outcome
 
+    def say_if_unheard(self) -> None:
+        """A wrong address looks like a coordinator that is late: say what is waited for."""
+        if not self.opened:
+            self.display.say(f"nobody has answered at {run_options.url or 'the new coordinator'} yet: still waiting")
+
     def interrupt(self, task: asyncio.Future[Any]) -> None:
+        """Ctrl-C was pressed: what is asked is asked no more."""
         self.interrupted = True
         self.display.say("stopping at the next step, with a checkpoint; press Ctrl-C again to stop at once")
-        task.cancel()
+        task.get_loop().call_soon_threadsafe(task.cancel)  # wakes the loop, which may be waiting
 
     def deliver(self, answer: Any) -> None:
         """What the session hands on."""
@@ -316,6 +334,7 @@ class Execution:
             case Told():
                 self.progress.live.told(answer)
             case Opened(note=note):
+                self.opened = True
                 if note:
                     self.display.say(note)
             case RunState():
@@ -356,25 +375,32 @@ async def first_of(work: asyncio.Future[Any], runtime: Runtime) -> Any:
 
 @contextlib.contextmanager
 def interrupts(first: Callable[[], None]) -> Iterator[None]:
-    """While in it, Ctrl-C calls `first`; pressed again, it raises KeyboardInterrupt where the program stands."""
-    loop = asyncio.get_running_loop()
+    """While in it, Ctrl-C calls `first`; pressed again, it raises KeyboardInterrupt where the program stands.
 
-    def pressed() -> None:
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        first()
-
+    `first` runs at once, in the middle of whatever the main thread does: inline, that is the user's training step. The
+    handler is Python's, not the loop's, which would hear of nothing before that step ends.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    loop.add_signal_handler(signal.SIGINT, pressed)
+
+    def pressed(_number: int, _frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        first()
+
+    before = signal.signal(signal.SIGINT, pressed)
     try:
         yield
     finally:
-        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
 
 
 # -- arguments ------------------------------------------------------------------------------------------------
+
+
+def unheard(call: object) -> None:
+    """What is asked before there is a session."""
+    raise StudyError(f"{call!r} was asked outside of study.run(...)")
 
 
 def plan_key(source: TrainerSource, code: str, merge: bool) -> str:

@@ -17,9 +17,7 @@ class Nothing(hive.Trainer):
     """Counts its steps, and leaves the time of the first of all."""
 
     noted = False
-
-    def build(self, hp):
-        self.done = 0
+    done = 0
 
     def setup(self, hp):
         self.x = hp["x"]

@@ -34,7 +34,8 @@ def digits():
     from sklearn.datasets import load_digits
 
     found = load_digits()
-    return found.images.astype(numpy.float32)[:, None] / 16, found.target.astype(numpy.int64), len(found.target) * 3 // 4
+    images, labels = found.images[:, None] / 16, found.target
+    return images.astype(numpy.float32), labels.astype(numpy.int64), len(labels) * 3 // 4
 
 
 class SmallCnn(hive.Trainer):
@@ -42,7 +43,8 @@ class SmallCnn(hive.Trainer):
 
     def build(self, hp):
         images, labels, train = fashion_mnist() if self.fixed["data"] == "fashion-mnist" else digits()
-        self.data = [torch.from_numpy(part) for part in (images[:train], labels[:train], images[train:], labels[train:])]
+        parts = images[:train], labels[:train], images[train:], labels[train:]
+        self.data = [torch.from_numpy(part) for part in parts]
         self.order = ShuffledBatches(train, self.seed)
         side = -(-images.shape[-1] // 4)
         self.model = nn.Sequential(
@@ -61,7 +63,7 @@ class SmallCnn(hive.Trainer):
         self.optimizer.param_groups[0].update(hp)
 
     def train(self):
-        images, labels, _, _ = self.data
+        images, labels, *_ = self.data
         epoch = self.order.epoch
         while self.order.epoch == epoch:
             chosen = self.order.take(BATCH_SIZE)
@@ -73,7 +75,7 @@ class SmallCnn(hive.Trainer):
 
     @torch.no_grad()
     def evaluate(self):
-        _, _, images, labels = self.data
+        *_, images, labels = self.data
         scores = self.model(images)
         accuracy = (scores.argmax(dim=1) == labels).float().mean()
         return {"accuracy": accuracy.item(), "loss": cross_entropy(scores, labels).item()}

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -72,11 +73,13 @@ class Ran:
         summary: what `hive run --json` wrote.
         began: Unix time when the command was started, in seconds.
         command_s: seconds until it was over.
+        cpu_s: CPU seconds of all its processes, their start included.
     """
 
     summary: dict[str, Any]
     began: float
     command_s: float
+    cpu_s: float
 
 
 def hive_run(study: str, folder: Path, *options: str, before: Iterable[str] = (), **settings: Any) -> Ran:
@@ -93,9 +96,15 @@ def hive_run(study: str, folder: Path, *options: str, before: Iterable[str] = ()
     out = folder / "summary.json"
     command = [*before, sys.executable, "-m", "hive", "run", str(STUDIES / study), "--trainers", "2"]
     command += ["--root", str(folder / "root"), "--json", str(out), *options]
-    began = time.time()
+    began, cpu_s = time.time(), children_cpu_s()
     done = subprocess.run(command, env={**os.environ, **given}, capture_output=True, text=True)
     command_s = time.time() - began
     if done.returncode != 0:
         sys.exit(f"hive run {study} ended with code {done.returncode}:\n{done.stderr or done.stdout}")
-    return Ran(json.loads(out.read_text(encoding="utf-8")), began, command_s)
+    return Ran(json.loads(out.read_text(encoding="utf-8")), began, command_s, children_cpu_s() - cpu_s)
+
+
+def children_cpu_s() -> float:
+    """CPU seconds of this process's ended children, and of theirs that they waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

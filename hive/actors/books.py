@@ -11,7 +11,7 @@ from hive.actors.messages import RunState, StopLease, Told
 from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
 from hive.actors.staff import Staff
-from hive.planner.search_plan import Place, Wanter
+from hive.planner.search_plan import Node, Place, Wanter
 from hive.storage.records import (
     AnswerRecord,
     CounterRecord,
@@ -71,17 +71,20 @@ class Books:
         for want in sorted(wants, key=lambda w: w.order):
             plan = self.plans[want.plan]
             plan.wants_made = want.order + 1
-            self.runs[want.run].recall(want, path_to(plan.tree.nodes[want.node], want.step))
-            if want.open:
-                plan.tree.want(Place(want.node, want.step), Wanter(want.run, want.trial))
+            run = self.runs[want.run]
+            run.recall(want, path_to(plan.tree.nodes[want.node], want.step))
+            if want.open and not self.want(want):
+                run.paused = True  # it was, and what it waits for was found meanwhile: it is told when it speaks
 
     def load_leases(self, store: Store, now: float) -> None:
         """Take the leases back, each for a full new term, and the losses."""
         for loss in store.scan(LossRecord):
             self.losses[loss.plan, Place(loss.node, loss.step)] = loss.count
-        for lease in store.scan(LeaseRecord):
-            self.leases.add(lease, now)
-            self.plans[lease.plan].tree.promise(lease.lease, (Place(n, e) for n, _, e in lease.ends))
+        for record in store.scan(LeaseRecord):
+            self.leases.add(record, now)
+            self.plans[record.plan].tree.promise(record.lease, (Place(n, e) for n, _, e in record.ends))
+        for lease in self.leases.leases.values():
+            lease.stopping = not self.plans[lease.record.plan].wanted_behind(lease.record)
 
     def number(self, name: str, turn: Turn) -> int:
         """The next number of a counter that never goes back."""
@@ -98,12 +101,20 @@ class Books:
             self.plans[want.plan].tree.let_go(Place(want.node, want.step), Wanter(run.name, want.trial))
         self.stop_unwanted(self.plans[run.record.plan], turn)
 
-    def resume(self, run: Run) -> None:
-        """Somebody speaks for a run again: what it waits for is wanted again."""
+    def resume(self, run: Run, turn: Turn) -> None:
+        """Somebody speaks for a run again: what it waits for is wanted again, and what others got meanwhile is told."""
         run.paused = False
         self.unsettled = True
         for want in run.open:
-            self.plans[want.plan].tree.want(Place(want.node, want.step), Wanter(run.name, want.trial))
+            if not self.want(want):
+                self.shut(run, want, turn)
+                self.tell(run, want.trial, Place(want.node, want.step), None, turn)
+        turn.put(run.record)
+
+    def want(self, want: WantRecord) -> bool:
+        """Let the plan know what a run waits for; false if it is answered already."""
+        tree = self.plans[want.plan].tree
+        return tree.want(Place(want.node, want.step), Wanter(want.run, want.trial), want.order)
 
     def close(self, run: Run, turn: Turn) -> None:
         """The run wants nothing more, for good."""
@@ -162,6 +173,17 @@ class Books:
         """These requests cannot be answered. That is no answer: whoever asks again starts a new attempt."""
         for place in places:
             self.answer(plan, place, error, turn)
+
+    def charge(self, payer: Run, node: Node, begin: int, end: int, turn: Turn) -> None:
+        """The steps [begin, end) were trained for the first time: each is run for one of those who asked for it, the
+        payer of the batch before others, and reused by the rest. What nobody asks for any more is the payer's."""
+        plan, paid = payer.record.plan, begin
+        runs = [run for run in self.runs.values() if run.record.plan == plan]
+        asking = [run for run in runs if begin < end and begin < run.reach.get(node.number, 0)]
+        for run in sorted(asking, key=lambda run: (run is not payer, run.name)):
+            paid = run.trained(node, begin, end, paid)
+            turn.put(run.record)
+        payer.count(steps_run=end - paid)
 
     def pays(self, run: Run) -> bool:
         """Whether a batch is out whose steps go to this run's counts."""

@@ -134,6 +134,7 @@ class Coordinator:
 
     def beat(self, now: float, turn: Turn) -> None:
         """Give up the leases whose trainers are silent, and pause the runs whose sessions are."""
+        self.books.staff.forget_silent(now - self.settings.lease_s)
         for lease in self.books.leases.expired(now):
             self.dispatch.lose(lease, f"was not heard of for {self.settings.lease_s:g} s", now, turn)
         for run in self.books.runs.values():

@@ -48,9 +48,9 @@ class Dispatch:
 
     def on_trainer_beat(self, sender: str, message: TrainerBeat, now: float, turn: Turn) -> None:
         """A trainer lives. What it runs against what it should: what it did not hear is said again."""
-        trainer = self.books.staff.beat(message, sender)
+        trainer = self.books.staff.beat(message, sender, now)
         plan = self.books.plans.get(message.plan)
-        if plan is None:
+        if trainer is None or plan is None:
             return
         plan.start_failures = 0
         self.books.leases.renew(message.trainer, now)
@@ -105,20 +105,17 @@ class Dispatch:
     def account(self, lease: Lease, plan: LivePlan, notice: Notice, turn: Turn) -> None:
         """Count the steps that a notice makes durable, and write down what it found.
 
-        The steps from the last boundary to here were trained for the payer; those that somebody had trained before
-        are repeated, for want of a checkpoint where a branch was asked for too late."""
+        Of the steps from the last boundary to here, those that somebody had trained before are repeated, for want of a
+        checkpoint where a branch was asked for too late."""
         node = plan.tree.nodes[notice.node]
         steps = notice.steps_run - lease.record.steps_noted
         begin = notice.step - steps
         repeated = max(0, min(notice.step, node.trained_to) - begin)
         payer = self.books.runs[lease.record.payer]
-        for run in self.books.runs.values():
-            if run is not payer and run.record.plan == plan.name and steps > repeated:
-                run.shares(node, begin + repeated, notice.step)
-                turn.put(run.record)
+        self.books.charge(payer, node, begin + repeated, notice.step, turn)
         new = plan.found(notice, turn)
         plan.learn(notice, steps)
-        payer.count(steps_run=steps, late_branch=repeated, checkpoint_count=int(new))
+        payer.count(steps_run=repeated, late_branch=repeated, checkpoint_count=int(new))
         turn.put(payer.record)
         if self.books.losses.pop((plan.name, Place(notice.node, begin)), None) is not None:
             turn.delete(LossRecord, (plan.name, notice.node, begin))
@@ -174,6 +171,8 @@ class Dispatch:
 
     def on_trainer_broken(self, sender: str, message: TrainerBroken, now: float, turn: Turn) -> None:
         """The plan's trainer class cannot be had: nothing that is pending can be answered."""
+        if message.trainer in self.books.staff.gone:
+            return
         self.books.staff.trainers.pop(message.trainer, None)
         plan = self.books.plans.get(message.plan)
         if plan is not None:
@@ -183,13 +182,14 @@ class Dispatch:
     # -- nodes --------------------------------------------------------------------------------------------------
 
     def on_node_beat(self, sender: str, message: NodeBeat, now: float, turn: Turn) -> None:
-        """A node manager lives. A lease whose trainer it does not run is lost."""
-        self.books.staff.node_beat(message, self.aggregator, sender, turn)
+        """A node manager lives, and with it the trainers that it names. Others that it had are lost, if nobody could
+        say so."""
+        began = self.books.staff.node_beat(message, self.aggregator, sender, now, turn)
         present = {slot.trainer for slot in message.slots}
         for lease in self.books.leases.of_node(message.node):
             if lease.record.trainer in present:
                 lease.until = now + self.books.leases.lease_s
-            else:
+            elif began:
                 self.lose(lease, "was gone when its node manager came back", now, turn)
         self.books.unsettled = True
 
@@ -201,7 +201,7 @@ class Dispatch:
         why = exit_text(message.code, message.tail)
         if lease is not None:
             self.lose(lease, why, now, turn)
-        elif assigned is not None and not assigned.heard and message.code != 0:
+        elif assigned is not None and not assigned.heard and message.code != 0 and assigned.plan:
             self.start_failed(self.books.plans[assigned.plan], why, turn)
         self.books.unsettled = True
 

@@ -168,6 +168,7 @@ class ProcessJobs:
         self.logs = logs
         self.children: dict[str, Child] = {}
         self.tasks: set[asyncio.Task[None]] = set()
+        self.closed = False
 
     def start(self, job: str, order: Any, runtime: Runtime) -> None:
         """Begin a process."""
@@ -176,6 +177,7 @@ class ProcessJobs:
         task.add_done_callback(self.tasks.discard)
 
     async def run(self, job: str, order: Any, runtime: Runtime) -> None:
+        """A process's life."""
         command, first, environment = self.command(order)
         words = self.logs / f"{job.replace('/', '-')}.log"
         try:
@@ -183,6 +185,8 @@ class ProcessJobs:
         except OSError as error:
             runtime.post(JobEnded(job, 1, f"it could not be started: {error}"))
             return
+        if self.closed:  # while it was being started
+            self.stop(job)
         code = await child.process.wait()
         del self.children[job]
         runtime.post(JobEnded(job, code, child.tail()))
@@ -195,7 +199,8 @@ class ProcessJobs:
                 child.process.kill()
 
     async def close(self) -> None:
-        """Kill all of them, and wait."""
+        """Kill all of them, those that are just being started too, and wait."""
+        self.closed = True
         for job in list(self.children):
             self.stop(job)
         if self.tasks:

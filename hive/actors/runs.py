@@ -95,9 +95,14 @@ class Run:
         for node, end in path:
             self.reach[node.number] = max(self.reach.get(node.number, 0), end)
 
-    def shares(self, node: Node, begin: int, end: int) -> None:
-        """Somebody else's trainer trained the steps [begin, end) of a node: what of it this run asked is reused."""
-        self.count(steps_reused=max(0, min(end, self.reach.get(node.number, 0)) - begin))
+    def trained(self, node: Node, begin: int, end: int, paid: int) -> int:
+        """The steps [begin, end) of a node were trained for the first time: what this run asked of them it reuses up to
+        `paid`, which others count, and counts as run from there. Returns up to where they are counted now."""
+        asked = min(end, self.reach.get(node.number, 0))
+        if asked > begin:
+            run = max(0, asked - paid)
+            self.count(steps_run=run, steps_reused=asked - begin - run)
+        return max(paid, asked)
 
     def answer(self, trial: int, place: Place, error: str | None) -> AnswerRecord:
         """The next entry of the journal."""

@@ -353,7 +353,7 @@ class ZmqNetwork:
             return
         with contextlib.suppress(zmq.ZMQError):
             socket.send_multipart([data] if dealer is not None else [to.encode(), data], zmq.NOBLOCK)
-        if self.receive is not None and socket.getsockopt(zmq.EVENTS) & zmq.POLLIN:
+        if self.receive is not None and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self.loop.call_soon(self.read, to if dealer is not None else None, socket)
 
     def forget(self, socket: zmq.Socket[bytes]) -> None:

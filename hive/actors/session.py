@@ -26,7 +26,7 @@ __all__ = ["AskCall", "CloseCall", "ReleaseCall", "Session"]
 
 COORDINATOR = "coordinator"
 
-Numbered = OpenRun | Ask | Release | CloseRun
+Numbered = Ask | Release | CloseRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Session:
         self.opening = opening
         self.beat_s = beat_s
         self.number = opening.number
-        self.unapplied: list[Numbered] = [opening]
+        self.unapplied: list[Numbered] = []
         self.said_before_beat = 0
         self.told = 0
         self.early: dict[int, Told] = {}
@@ -89,8 +89,7 @@ class Session:
             case Received(_, Told() as message) if message.run == self.run:
                 self.on_told(message, turn)
             case Received(_, Opened() as message) if not self.opened:
-                self.opened = True
-                turn.do(Deliver(message))
+                self.on_opened(message, turn)
             case Received(_, RunState() | Refused() as message):
                 turn.do(Deliver(message))
             case _:
@@ -103,19 +102,27 @@ class Session:
         return self.number
 
     def say(self, message: Numbered, turn: Turn) -> None:
-        """Say a message, now and until it is applied."""
+        """Say a message until it is applied, from now on or from when the run is open."""
         self.unapplied.append(message)
-        turn.send(COORDINATOR, message)
+        if self.opened:
+            turn.send(COORDINATOR, message)
 
     def beat(self, turn: Turn) -> None:
-        """Say again what was said before the last beat and is not applied, and which answers are here."""
+        """Open the run; once it is, say which answers are here, and again what was said before the last beat and is
+        not applied."""
+        turn.send(COORDINATOR, SessionBeat(self.run, self.told) if self.opened else self.opening)
         for message in self.unapplied:
-            if message.number <= self.said_before_beat or message is self.opening:
+            if self.opened and message.number <= self.said_before_beat:
                 turn.send(COORDINATOR, message)
         self.said_before_beat = self.number
-        if self.opened:
-            turn.send(COORDINATOR, SessionBeat(self.run, self.told))
         turn.do(StartTimer("beat", self.beat_s))
+
+    def on_opened(self, message: Opened, turn: Turn) -> None:
+        """The run is open: what was to be said until now can be said."""
+        self.opened = True
+        turn.do(Deliver(message))
+        for said in self.unapplied:
+            turn.send(COORDINATOR, said)
 
     def on_applied(self, message: Applied, turn: Turn) -> None:
         """What is applied need not be said again."""

@@ -36,7 +36,7 @@ class Sessions:
             plan, note = self.plan_for(message, now, turn)
             run = self.books.runs[message.run] = Run(RunRecord(message.run, message.study, plan.name, now, applied=1))
             turn.put(run.record)
-        self.hear(run, sender, now)
+        self.hear(run, sender, now, turn)
         turn.send(sender, Opened(run.name, run.record.plan, note))
         turn.send(sender, Applied(run.name, run.record.applied))
 
@@ -80,11 +80,11 @@ class Sessions:
             return "the study's settings changed: a new plan begins; the earlier one is left as it is"
         return f"code that the trainer reaches changed ({changed}): a new plan begins; the earlier one is left as it is"
 
-    def hear(self, run: Run, sender: str, now: float) -> None:
+    def hear(self, run: Run, sender: str, now: float, turn: Turn) -> None:
         """A run's session speaks."""
         run.session, run.heard = sender, now
         if run.paused:
-            self.books.resume(run)
+            self.books.resume(run, turn)
 
     def run_of(self, sender: str, message: Ask | Release | CloseRun, now: float, turn: Turn) -> Run | None:
         """The run of a session's message if it is the next one to apply; otherwise what to say is said."""
@@ -92,7 +92,7 @@ class Sessions:
         if run is None:
             turn.send(sender, Refused(f"run {message.run} is not open here", message.run))
             return None
-        self.hear(run, sender, now)
+        self.hear(run, sender, now, turn)
         if message.number != run.record.applied + 1:
             turn.send(sender, Applied(run.name, run.record.applied))
             return None
@@ -119,7 +119,7 @@ class Sessions:
             self.books.tell(run, asked.trial, Place(0, asked.step), f"trial {asked.trial}: {error}", turn)
             return
         place = plan.place(config, asked.step, None if plan.record.merge else asked.trial, turn)
-        waits = plan.tree.want(place, Wanter(run.name, asked.trial))
+        waits = plan.tree.want(place, Wanter(run.name, asked.trial), plan.wants_made)
         want = WantRecord(run.name, asked.trial, asked.step, plan.name, place.node, plan.wants_made, waits)
         plan.wants_made += 1
         run.asks(want, path_to(plan.tree.nodes[place.node], place.step))
@@ -148,7 +148,7 @@ class Sessions:
         if run is None:
             turn.send(sender, Refused(f"run {message.run} is not open here", message.run))
             return
-        self.hear(run, sender, now)
+        self.hear(run, sender, now, turn)
         for entry in run.journal[message.told : message.told + TOLD_MAX]:
             turn.send(sender, self.books.told(run, entry))
         turn.send(sender, Applied(run.name, run.record.applied))

@@ -6,7 +6,7 @@ serves one plan for its whole life. It must not know runs, sequences, or the sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from hive.actors.actor import Turn
 from hive.actors.leases import LeaseTable
@@ -19,12 +19,19 @@ __all__ = ["Assigned", "Staff", "Trainer"]
 
 @dataclass(slots=True)
 class Trainer:
-    """A trainer that has spoken. `address`: where it is on the network; `held`: the place of its live model."""
+    """A trainer that has spoken.
+
+    Attributes:
+        address: where it is on the network.
+        heard: Unix time of its last beat.
+        held: the place of its live model.
+    """
 
     name: str
     node: str
     plan: str
     address: str
+    heard: float
     held: Place | None = None
 
 
@@ -40,11 +47,13 @@ class Assigned:
 
 @dataclass(slots=True)
 class Node:
-    """A node manager and its slots."""
+    """A node manager and its slots. `beats`: the number of its last beat; `heard`: when that came, in Unix time."""
 
     address: str
     incarnation: str
-    slots: list[Assigned | None] = field(default_factory=list)
+    slots: list[Assigned | None]
+    beats: int = 0
+    heard: float = 0.0
 
 
 class Staff:
@@ -52,20 +61,26 @@ class Staff:
 
     Args:
         checkpoints: the folder of the checkpoint files, for trainers.
+
+    Attributes:
+        gone: trainers that ended or were replaced: what they said may still be under way.
     """
 
     def __init__(self, checkpoints: str = "") -> None:
         self.checkpoints = checkpoints
         self.nodes: dict[str, Node] = {}
         self.trainers: dict[str, Trainer] = {}
+        self.gone: set[str] = set()
 
-    def beat(self, message: TrainerBeat, sender: str) -> Trainer:
-        """A trainer lives."""
+    def beat(self, message: TrainerBeat, sender: str, now: float) -> Trainer | None:
+        """A trainer lives; None if it is known to be gone, and only its beat came late."""
+        if message.trainer in self.gone:
+            return None
         trainer = self.trainers.get(message.trainer)
         if trainer is None:
-            trainer = Trainer(message.trainer, message.node, message.plan, sender)
+            trainer = Trainer(message.trainer, message.node, message.plan, sender, now)
             self.trainers[message.trainer] = trainer
-        trainer.address = sender
+        trainer.address, trainer.heard = sender, now
         assigned = self.assigned(message.trainer)
         if assigned is not None:
             assigned.heard, assigned.plan = True, message.plan
@@ -76,30 +91,54 @@ class Staff:
         slots = (slot for node in self.nodes.values() for slot in node.slots)
         return next((slot for slot in slots if slot is not None and slot.trainer == trainer), None)
 
-    def node_beat(self, message: NodeBeat, aggregator: str, sender: str, turn: Turn) -> None:
-        """A node manager lives. What it runs against what it should: orders it did not get are said again."""
+    def node_beat(self, message: NodeBeat, aggregator: str, sender: str, now: float, turn: Turn) -> bool:
+        """A node manager lives. What it runs against what it should: orders it did not get are said again.
+
+        Returns:
+            Whether its trainers may have ended without a word: it was not known, or it began anew.
+        """
         node = self.nodes.get(message.node)
-        if node is None or node.incarnation != message.incarnation:
+        if node is not None and node.incarnation != message.incarnation:
             self.forget_node(message.node)
+            node = None
+        began = node is None
+        if node is None:
             node = self.nodes[message.node] = Node(sender, message.incarnation, [None] * len(message.slots))
-        node.address = sender
+        elif message.number <= node.beats:
+            return False  # it comes late
+        node.address, node.beats, node.heard = sender, message.number, now
         turn.send(sender, NodeWelcome(aggregator))
-        for number, slot in enumerate(message.slots):
+        for number, slot in enumerate(message.slots[: len(node.slots)]):
             assigned = node.slots[number]
-            if assigned is None and slot.trainer is not None:  # from before this coordinator began
-                spoken = self.trainers.get(slot.trainer)
-                node.slots[number] = Assigned(slot.trainer, spoken.plan if spoken else "", heard=spoken is not None)
-            elif assigned is not None and slot.trainer != assigned.trainer and assigned.order is not None:
+            if assigned is None or assigned.order is None:
+                node.slots[number] = self.found_there(slot.trainer, assigned)
+            elif slot.trainer != assigned.trainer:
                 turn.send(sender, assigned.order)
+        return began
+
+    def found_there(self, trainer: str | None, assigned: Assigned | None) -> Assigned | None:
+        """What is known of a slot that a node manager says to run `trainer`, which nobody here ordered."""
+        if trainer is None or trainer in self.gone:
+            return None
+        if assigned is not None and assigned.trainer == trainer:
+            return assigned
+        spoken = self.trainers.get(trainer)
+        return Assigned(trainer, spoken.plan if spoken else "", heard=spoken is not None)
 
     def forget_node(self, name: str) -> None:
         """A node's trainers ended with it."""
         self.nodes.pop(name, None)
         self.trainers = {t.name: t for t in self.trainers.values() if t.node != name}
 
+    def forget_silent(self, since: float) -> None:
+        """Those who said nothing since then get nothing to do; when they speak again, they are known again."""
+        self.nodes = {name: node for name, node in self.nodes.items() if node.heard >= since}
+        self.trainers = {name: trainer for name, trainer in self.trainers.items() if trainer.heard >= since}
+
     def exited(self, trainer: str) -> Assigned | None:
         """A trainer's process is gone: its slot is free. What was known of it."""
         self.trainers.pop(trainer, None)
+        self.gone.add(trainer)
         for node in self.nodes.values():
             for number, slot in enumerate(node.slots):
                 if slot is not None and slot.trainer == trainer:
@@ -125,7 +164,7 @@ class Staff:
         slots = [(node, i, slot) for node, known in self.nodes.items() for i, slot in enumerate(known.slots)]
         idle = self.idle_slots(leases)
         free = [(node, i) for node, i, slot in slots if slot is None]
-        return free + [(node, i) for node, i, slot in slots if slot in idle and slot.plan not in ("", plan)]
+        return free + [(node, i) for node, i, slot in slots if slot in idle and slot.heard and slot.plan != plan]
 
     def coming(self, plan: str, leases: LeaseTable) -> int:
         """How many trainers of a plan are there, or on their way, and have no lease."""
@@ -144,6 +183,7 @@ class Staff:
             before = node.slots[i]
             if before is not None:
                 self.trainers.pop(before.trainer, None)
+                self.gone.add(before.trainer)
             trainer = f"{name}/{i}/{number()}"
             order = StartTrainer(i, trainer, plan.plan, plan.source, plan.fingerprint, self.checkpoints)
             node.slots[i] = Assigned(trainer, plan.plan, order)

@@ -1,8 +1,7 @@
 """How messages are written: one byte of protocol version, then MessagePack of a map with the message's "type".
 
 Bad bytes end here as `ProtocolError` and never reach an actor. docs/protocol.md says the same to other languages. It
-must not know
-sockets.
+must not know sockets.
 """
 
 from __future__ import annotations
@@ -30,9 +29,12 @@ def encode(message: Message) -> bytes:
     """A message's bytes.
 
     Raises:
-        ProtocolError: it is larger than a message may be.
+        ProtocolError: it is larger than a message may be, or holds a value that MessagePack has no form for.
     """
-    data = bytes((VERSION,)) + encoder.encode(message)
+    try:
+        data = bytes((VERSION,)) + encoder.encode(message)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise ProtocolError(f"a {type(message).__name__} that cannot be written: {error}") from error
     if len(data) > MESSAGE_BYTES_MAX:
         raise ProtocolError(
             f"a {type(message).__name__} of {len(data)} bytes; a message has {MESSAGE_BYTES_MAX} at most"
@@ -44,10 +46,10 @@ def decode(data: bytes) -> Message:
     """The message that `data` holds.
 
     Raises:
-        ProtocolError: another version, an unknown kind, a wrong type, or no MessagePack at all.
+        ProtocolError: another version, an unknown kind, a wrong type, too long, or no MessagePack at all.
     """
-    if not data:
-        raise ProtocolError("an empty message")
+    if not 0 < len(data) <= MESSAGE_BYTES_MAX:
+        raise ProtocolError(f"a message of {len(data)} bytes; a message has 1 at least and {MESSAGE_BYTES_MAX} at most")
     if data[0] != VERSION:
         raise ProtocolError(
             f"protocol version {data[0]}; this side speaks {VERSION}: bring both to the same release of hive"

@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-from rich.console import Console
-from rich.table import Table
 
 from hive.actors.coordinator import Coordinator
 from hive.actors.messages import Status, StatusQuery
@@ -52,7 +50,7 @@ async def ask(url: str) -> dict[str, Any]:
     """Of a coordinator that runs."""
     answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
 
-    def receive(sender: str, message: Any) -> None:
+    def receive(_sender: str, message: Any) -> None:
         if isinstance(message, Status) and not answer.done():
             answer.set_result(message.state)
 
@@ -75,6 +73,9 @@ def show_json(state: dict[str, Any]) -> None:
 
 def show(state: dict[str, Any]) -> None:
     """For people."""
+    from rich.console import Console
+    from rich.table import Table
+
     console = Console(highlight=False)
     console.print("live" if state["live"] else "stopped")
     for name in ("plans", "runs", "leases", "nodes"):

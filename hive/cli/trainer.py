@@ -38,7 +38,7 @@ class QueuedTraining:
         self.orders: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self.executor: Executor | None = None
 
-    def start(self, job: str, order: Any, runtime: Runtime) -> None:
+    def start(self, job: str, order: Any, runtime: Runtime) -> None:  # noqa: ARG002  (the executor reports)
         """Begin a batch."""
         self.orders.put(order)
 

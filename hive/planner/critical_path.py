@@ -45,8 +45,8 @@ class CriticalPaths:
     Taking a batch keeps it right: what branches off the batch waits for a promise from then on, and `waited` says for
     which. Anything else that changes the plan asks for a new tree.
 
-    Ties go to more waiting trials, then to the older request, then to the lower node and step, so that the choice is
-    the same wherever it is made.
+    Ties go to the model at hand, then to more waiting trials, then to the older request, then to the lower node and
+    step, so that the choice is the same wherever it is made.
 
     Args:
         tree: the stages, parents before children.
@@ -68,9 +68,9 @@ class CriticalPaths:
                 self.from_origin[stage.origin].append(stage)
         self.waited = {stage.origin for stage in tree if stage.waiting}
 
-    def rank(self, stage: Stage, saved_s: float = 0.0) -> Rank:
+    def rank(self, stage: Stage) -> Rank:
         """What ready stages, and the children on a path, are chosen by: the lowest first."""
-        return -(self.seconds[stage] + saved_s), -stage.wanted, stage.order, stage.place
+        return -self.seconds[stage], -stage.wanted, stage.order, stage.place
 
     @property
     def ready(self) -> int:
@@ -87,10 +87,12 @@ class CriticalPaths:
             heappop(self.queue)
         if not self.queue:
             return []
-        best, first = self.queue[0]
-        for stage in self.from_origin.get(held, ()) if held is not None else ():
-            if stage not in self.taken and (rank := self.rank(stage, self.load_s)) <= best:
-                best, first = rank, stage
+        first = self.queue[0][1]
+        at_hand = [s for s in self.from_origin.get(held, ()) if s not in self.taken] if held is not None else []
+        if at_hand:
+            nearest = min(at_hand, key=self.rank)
+            if self.seconds[nearest] + self.load_s >= self.seconds[first]:
+                first = nearest
         path = [first]
         while path[-1].children:
             path.append(min(path[-1].children, key=self.rank))

@@ -57,12 +57,15 @@ class Request:
     """A step asked for on a node.
 
     Attributes:
-        order: its number among all requests of the plan, in order of first asking.
-        wanters: who waits for the answer; empty once all have it or let go.
+        wanters: who waits for the answer, each with the number of its asking; empty once all have it or let go.
     """
 
-    order: int
-    wanters: set[Wanter] = field(default_factory=set)
+    wanters: dict[Wanter, int] = field(default_factory=dict)
+
+    @property
+    def order(self) -> int:
+        """Its age: the lowest number of those who wait."""
+        return min(self.wanters.values())
 
 
 @dataclass(slots=True)
@@ -108,7 +111,6 @@ class SearchPlan:
         roots: by the key of their forms (and lane).
         promises: the places that granted batches will reach, with the lease that will.
         pending: the places of all requests, in order of first asking.
-        requests_made: how many requests there ever were.
         version: grows when what is left to train may have changed in a way that a granted batch does not account for.
     """
 
@@ -117,7 +119,6 @@ class SearchPlan:
         self.roots: dict[str, Node] = {}
         self.promises: dict[Place, int] = {}
         self.pending: dict[Place, None] = {}
-        self.requests_made = 0
         self.version = 0
 
     # -- growing ------------------------------------------------------------------------------------------------
@@ -160,25 +161,30 @@ class SearchPlan:
 
     # -- asking -------------------------------------------------------------------------------------------------
 
-    def want(self, place: Place, wanter: Wanter) -> bool:
-        """Add a wanter to the request at `place`; false if it is answered already and nothing was added."""
+    def want(self, place: Place, wanter: Wanter, order: int) -> bool:
+        """Add a wanter to the request at `place`; false if it is answered already and nothing was added.
+
+        Args:
+            place: what is wanted.
+            wanter: who wants it.
+            order: the number of this asking among all of the plan.
+        """
         node = self.nodes[place.node]
         if self.answer(place) is not None:
             return False
         request = node.requests.get(place.step)
         if request is None:
-            request = node.requests[place.step] = Request(self.requests_made)
-            self.requests_made += 1
+            request = node.requests[place.step] = Request()
             self.version += 1
             self.pending[place] = None
-        request.wanters.add(wanter)
+        request.wanters[wanter] = order
         return True
 
     def let_go(self, place: Place, wanter: Wanter) -> None:
         """Remove a wanter; the request goes with the last one. Nothing that was found is forgotten."""
         request = self.nodes[place.node].requests.get(place.step)
         if request is not None:
-            request.wanters.discard(wanter)
+            request.wanters.pop(wanter, None)
             if not request.wanters:
                 self.take(place)
 
@@ -188,7 +194,7 @@ class SearchPlan:
         self.pending.pop(place, None)
         if self.answer(place) is None:
             self.version += 1
-        return request.wanters if request is not None else set()
+        return set(request.wanters) if request is not None else set()
 
     # -- finding ------------------------------------------------------------------------------------------------
 
@@ -204,7 +210,7 @@ class SearchPlan:
         """
         node = self.nodes[place.node]
         node.trained_to = max(node.trained_to, place.step)
-        if place not in self.promises:
+        if place not in self.promises or (place in self.pending and standing.metrics is None):
             self.version += 1
         first = node.standings.setdefault(place.step, standing)
         if first.metrics is None:

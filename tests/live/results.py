@@ -21,6 +21,6 @@ def found(summary: dict[str, Any]) -> list[dict[str, Any]]:
 
 def repeated_steps(summary: dict[str, Any]) -> int:
     """Steps run more than once; that the summary's counts add up is checked on the way."""
-    repeated = sum(summary["steps_repeated"].values())
+    repeated: int = sum(summary["steps_repeated"].values())
     assert summary["steps_run"] == summary["steps_distinct"] - summary["steps_reused"] + repeated
     return repeated

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["SLOW", "TOY", "TORCH", "StudyFile", "edited"]
+__all__ = ["SLOW", "TORCH", "TOY", "StudyFile", "edited"]
 
 TOY = """\
 import os

@@ -7,9 +7,11 @@ of a batch. Only then is the victim killed, and the others go on.
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -38,16 +40,20 @@ def inside_a_lease(file: StudyFile, command: Command) -> list[int]:
 
 def stop_inside_a_lease(file: StudyFile, command: Command, steps: int) -> list[int]:
     """Stop the whole group when so many steps are done in all, and some trainer is inside a lease: those that are."""
-    wait_until(lambda: file.steps() >= steps or command.code is not None, f"{steps} steps")
     while True:
+        wait_until(partial(step_done, file, command, steps), f"{steps} steps")
         assert command.code is None, f"it ended before the kill: {command.err}"
         command.signal(signal.SIGSTOP)
         inside = inside_a_lease(file, command)
         if inside:
             return inside
         command.signal(signal.SIGCONT)
-        seen = file.steps()
-        wait_until(lambda: file.steps() > seen or command.code is not None, "a step")
+        steps = file.steps() + 1
+
+
+def step_done(file: StudyFile, command: Command, steps: int) -> bool:
+    """Whether so many steps are done, or none will be any more."""
+    return file.steps() >= steps or command.code is not None
 
 
 def kill(file: StudyFile, command: Command, role: str, steps: int) -> None:
@@ -55,14 +61,8 @@ def kill(file: StudyFile, command: Command, role: str, steps: int) -> None:
     inside = stop_inside_a_lease(file, command, steps)
     victim = inside[0] if role == "trainer" else command.members(role)[0]
     assert victim in command.members(role)
-    signal_one(victim, signal.SIGKILL)
+    os.kill(victim, signal.SIGKILL)
     command.signal(signal.SIGCONT)
-
-
-def signal_one(pid: int, number: signal.Signals) -> None:
-    import os
-
-    os.kill(pid, number)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_processes_leave_when_the_run_alone_is_killed(
     file = StudyFile.write(tmp_path / "study", SLOW)
     command = start("run", file.path, "--trainers", "2")
     stop_inside_a_lease(file, command, 20)
-    signal_one(command.process.pid, signal.SIGKILL)
+    os.kill(command.process.pid, signal.SIGKILL)
     command.signal(signal.SIGCONT)
     command.wait()
     command, told = run(file, "--inline")

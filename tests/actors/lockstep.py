@@ -1,0 +1,213 @@
+"""A coordinator whose peers are moved by hand, one message after the other, without a network.
+
+A `HandTrainer` trains when it is told to: it takes the grants that reach it, and says what came of them. Every digest it
+reports names its lease, so that it shows whose record stands.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from hive.actors.actor import Commit, Received, Send, TimerFired
+from hive.actors.books import Books
+from hive.actors.coordinator import Coordinator, CoordinatorSettings
+from hive.actors.messages import (
+    Ask,
+    CloseRun,
+    Grant,
+    LeaseEnded,
+    Message,
+    NodeBeat,
+    Noted,
+    Notice,
+    Release,
+    SessionBeat,
+    Slot,
+    StopLease,
+    Told,
+    TrainerBeat,
+    TrainerExited,
+)
+from hive.planner.space import Config
+from hive.storage.memory_store import MemoryStore
+from hive.storage.records import CheckpointFile
+from tests.actors.fake_cluster import asked, opening
+
+M = TypeVar("M", bound=Message)
+
+
+class Lockstep:
+    """The coordinator, its store, and what it said to whom."""
+
+    def __init__(self, settings: CoordinatorSettings | None = None) -> None:
+        self.settings = settings or CoordinatorSettings()
+        self.store = MemoryStore()
+        self.now = 1_000.0
+        self.numbers: dict[str, int] = {}
+        self.noted_steps = 0
+        self.lost_steps = 0
+        self.restart()
+
+    def restart(self) -> None:
+        """The coordinator is thrown away, with all that it had said and nobody had read, and made from its store."""
+        self.said: dict[str, list[Message]] = defaultdict(list)
+        self.coordinator = Coordinator(self.store, self.now, self.settings)
+        self.coordinator.start(self.now)
+
+    @property
+    def books(self) -> Books:
+        return self.coordinator.books
+
+    def say(self, sender: str, message: Message, *, after_s: float = 0.001) -> list[Message]:
+        """The coordinator handles a message: what it says to its sender."""
+        self.now += after_s
+        self.carry_out(Received(sender, message))
+        return self.said[sender]
+
+    def beat(self, after_s: float) -> None:
+        """Time passes, and the coordinator looks at its leases."""
+        self.now += after_s
+        self.carry_out(TimerFired("beat"))
+
+    def carry_out(self, event: Received | TimerFired) -> None:
+        for effect in self.coordinator.handle(event, self.now):
+            match effect:
+                case Commit(writes):
+                    self.store.commit(writes)
+                case Send(to, message):
+                    self.said[to].append(message)
+
+    def heard(self, peer: str, kind: type[M]) -> list[M]:
+        """What was said to a peer since this was last asked for this kind."""
+        kept, self.said[peer] = self.said[peer], [m for m in self.said[peer] if not isinstance(m, kind)]
+        return [m for m in kept if isinstance(m, kind)]
+
+    # -- sessions -----------------------------------------------------------------------------------------------
+
+    def open(self, run: str = "run", **more: object) -> None:
+        self.numbers[run] = 1
+        self.say(run, opening(run, **more))  # type: ignore[arg-type]
+
+    def number(self, run: str) -> int:
+        self.numbers[run] += 1
+        return self.numbers[run]
+
+    def ask(self, run: str, *requests: tuple[int, Config, int]) -> None:
+        self.say(run, Ask(run, self.number(run), [asked(*request) for request in requests]))
+
+    def release(self, run: str, *trials: int) -> None:
+        self.say(run, Release(run, self.number(run), list(trials)))
+
+    def close(self, run: str) -> None:
+        self.say(run, CloseRun(run, self.number(run)))
+
+    def answers(self, run: str) -> list[Told]:
+        """All answers of a run's journal."""
+        self.heard(run, Told)
+        self.say(run, SessionBeat(run, 0))
+        return self.heard(run, Told)
+
+    # -- trainers -----------------------------------------------------------------------------------------------
+
+    def trainer(self, name: str = "node/0/1", plan: str = "key-1") -> HandTrainer:
+        trainer = HandTrainer(self, name, plan)
+        trainer.beat()
+        return trainer
+
+    def node_beat(self, number: int, *trainers: str | None, incarnation: str = "first") -> None:
+        slots = [Slot("cpu", trainer) for trainer in trainers]
+        self.say("node", NodeBeat("node", incarnation, slots, number))
+
+
+@dataclass
+class HandTrainer:
+    """A trainer moved by hand."""
+
+    lockstep: Lockstep
+    name: str
+    plan: str
+    grant: Grant | None = None
+    stage: int = 0
+    step: int = 0
+    steps_run: int = 0
+    noted: int = 0
+    number: int = 0
+    last_lease: int = 0
+    held: tuple[int, int] | None = None
+    notices: list[Notice] = field(default_factory=list)
+
+    def beat(self) -> None:
+        """It lives; and takes a grant that reached it."""
+        lease = None if self.grant is None else self.grant.lease
+        beat = TrainerBeat(self.name, "node", self.plan, lease, self.step, self.steps_run, self.held)
+        self.lockstep.say(self.name, beat)
+        self.take()
+
+    def take(self) -> bool:
+        """Take a grant, if one was said and it has none; whether it has one."""
+        for grant in self.lockstep.heard(self.name, Grant):
+            if self.grant is None and grant.lease > self.last_lease:
+                self.grant, self.last_lease = grant, grant.lease
+                self.stage, self.step, self.steps_run, self.noted, self.number = 0, grant.stages[0].start, 0, 0, 0
+        return self.grant is not None
+
+    def train(self, steps: int = 1_000) -> None:
+        """Train so many steps at most; a notice at each boundary, and the end of the lease after the last."""
+        assert self.grant is not None
+        while True:
+            stage = self.grant.stages[self.stage]
+            now = min(steps, stage.end - self.step)
+            self.step, self.steps_run, steps = self.step + now, self.steps_run + now, steps - now
+            if self.step < stage.end:
+                return
+            self.reach(metrics={"score": float(self.step)} if stage.metrics else None, file=stage.start < stage.end)
+            self.stage += 1
+            if self.stage == len(self.grant.stages):
+                self.end()
+                return
+
+    def reach(self, metrics: dict[str, float] | None = None, *, file: bool = True) -> None:
+        """A checkpoint here, and its notice."""
+        assert self.grant is not None
+        node, lease = self.grant.stages[self.stage].node, self.grant.lease
+        checkpoint = CheckpointFile(f"{self.plan}/{node}-{self.step}-{lease}.safetensors", 1) if file else None
+        self.number += 1
+        digest = f"{node}-{self.step} by lease {lease}"
+        notice = Notice(
+            self.name, self.number, lease, node, self.step, self.steps_run, digest, 0.0, 0.0, metrics, checkpoint
+        )
+        self.lockstep.noted_steps += self.steps_run - self.noted
+        self.noted, self.held = self.steps_run, (node, self.step)
+        self.notices.append(notice)
+        self.lockstep.say(self.name, notice)
+
+    def end(self, error: str | None = None) -> None:
+        """The lease is over; with an error, because the next step could not be trained."""
+        assert self.grant is not None
+        node = self.grant.stages[min(self.stage, len(self.grant.stages) - 1)].node
+        failed = (None, None) if error is None else (node, self.step + 1)
+        lease, self.grant = self.grant.lease, None
+        self.number += 1
+        self.lockstep.lost_steps += self.steps_run - self.noted
+        ended = LeaseEnded(self.name, self.number, lease, self.steps_run, None, self.held, *failed, error)
+        self.lockstep.say(self.name, ended)
+
+    def stop_if_told(self) -> bool:
+        """Leave the lease with a checkpoint, if that was said; whether it was."""
+        told = [m for m in self.lockstep.heard(self.name, StopLease) if self.grant and m.lease == self.grant.lease]
+        if told:
+            if self.steps_run > self.noted:
+                self.reach()
+            self.end()
+        return bool(told)
+
+    def exit(self, code: int = -9, tail: str = "") -> None:
+        """Its process dies, after a last beat; what it had not noted is lost."""
+        self.beat()
+        if self.grant is not None:
+            self.lockstep.lost_steps += self.steps_run - self.noted
+        self.grant = None
+        self.lockstep.say("node", TrainerExited("node", 1, self.name, code, tail))
+        assert self.lockstep.heard("node", Noted)

@@ -1,0 +1,341 @@
+"""Random trials and histories: what is shared, what is left to train, what is counted, and what comes back.
+
+The oracle of sharing is a trie of values, step by step; that of the stage tree walks down from each request one step at
+a time; that of the counts adds up what the trainers did.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hive.actors.books import Books
+from hive.actors.coordinator import CoordinatorSettings
+from hive.actors.plans import path_to
+from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
+from hive.planner.sequences import Constant, MultiStep, Piecewise
+from hive.planner.space import Config, segments
+from hive.planner.stage_tree import Stage, build
+from tests.actors.fake_cluster import assert_adds_up, repeated
+from tests.actors.lockstep import HandTrainer, Lockstep
+from tests.planner.strategies import constant_sequences, trials
+
+Trial = tuple[Config, int]
+
+
+def share(percent: int) -> settings:
+    """So many of a hundred of the profile's examples."""
+    return settings(max_examples=max(1, settings.default.max_examples * percent // 100)) if settings.default else settings()
+
+
+# -- sharing --------------------------------------------------------------------------------------------------------
+
+
+def prefixes(config: Config, steps: int) -> list[str]:
+    """By step: all values of all steps up to it, types included."""
+    known, text = [], ""
+    for step in range(steps):
+        text += json.dumps({name: sequence(step) for name, sequence in sorted(config.items())}) + "\n"
+        known.append(text)
+    return known
+
+
+def plan_of(asked: list[Trial], *, lanes: bool = False) -> tuple[SearchPlan, list[Place]]:
+    plan = SearchPlan()
+    places = []
+    for trial, (config, steps) in enumerate(asked):
+        place, _ = plan.place(segments(config, steps), trial if lanes else None)
+        plan.want(place, Wanter("run", trial), trial)
+        places.append(place)
+    return plan, places
+
+
+def steps_of(plan: SearchPlan, place: Place) -> list[tuple[int, int]]:
+    """The (node, step) that a place's path goes through, in order."""
+    path = list(path_to(plan.nodes[place.node], place.step))
+    return [(node.number, step) for node, end in reversed(path) for step in range(node.start, end)]
+
+
+@given(trials())
+def test_shared_steps_had_bitwise_equal_values_of_everything_before(asked: list[Trial]) -> None:
+    plan, places = plan_of(asked)
+    values_of: dict[tuple[int, int], str] = {}
+    for (config, steps), place in zip(asked, places, strict=True):
+        for step, prefix in zip(steps_of(plan, place), prefixes(config, steps), strict=True):
+            assert values_of.setdefault(step, prefix) == prefix
+
+
+@given(trials(constant_sequences()))
+def test_piecewise_constant_trials_share_every_step_that_can_be_shared(asked: list[Trial]) -> None:
+    plan, places = plan_of(asked)
+    distinct = {step for place in places for step in steps_of(plan, place)}
+    assert len(distinct) == len({prefix for config, steps in asked for prefix in prefixes(config, steps)})
+
+
+@given(trials(), st.randoms(use_true_random=False))
+def test_order_of_asking_does_not_change_what_is_shared(asked: list[Trial], random: st.DataObject) -> None:
+    shuffled = list(asked)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert tree_shape(plan_of(asked)[0]) == tree_shape(plan_of(shuffled)[0])
+
+
+def tree_shape(plan: SearchPlan) -> Counter[tuple[str, ...]]:
+    """The nodes by their way from the root, and the steps wanted there."""
+
+    def way(node: Node) -> tuple[str, ...]:
+        forms = ",".join(f"{name}={form.key}" for name, form in sorted(node.forms.items()))
+        here = f"{node.start} {forms}"
+        return (here,) if node.parent is None else (*way(node.parent), here)
+
+    wanted = [(*way(plan.nodes[place.node]), str(place.step)) for place in plan.pending]
+    return Counter([way(node) for node in plan.nodes] + wanted)
+
+
+@given(trials())
+def test_lanes_share_nothing(asked: list[Trial]) -> None:
+    plan, places = plan_of(asked, lanes=True)
+    assert len({step for place in places for step in steps_of(plan, place)}) == sum(steps for _, steps in asked)
+
+
+# -- the stage tree -------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> SearchPlan:
+    """A plan with trials, and standings and promises wherever."""
+    asked = draw(trials())
+    plan, places = plan_of(asked)
+    own = sorted({Place(n, step + 1) for place in places for n, step in steps_of(plan, place)})
+    spots = st.lists(st.sampled_from(own), max_size=4)
+    for place in draw(spots):
+        metrics = draw(st.sampled_from([None, {"score": 1.0}]))
+        plan.record(place, Standing("file", "digest", metrics))
+        if metrics is not None:
+            plan.take(place)
+    for lease, place in enumerate(draw(spots)):
+        plan.promise(lease, [place])
+    return plan
+
+
+def steps_left(plan: SearchPlan, place: Place) -> Iterator[tuple[int, int]]:
+    """What must be trained for a request, one step at a time, downwards."""
+    node: Node | None = plan.nodes[place.node]
+    step = place.step
+    while node is not None and not plan.reached(Place(node.number, step)):
+        step -= 1
+        yield node.number, step
+        if step == node.start:
+            node = node.parent
+
+
+def starts_right(plan: SearchPlan, stage: Stage, stages: dict[Place, Stage]) -> bool:
+    if stage.origin is None:
+        return stage.ready and stage.start == 0 and stage.node.parent is None
+    if stage.origin.step in plan.nodes[stage.origin.node].standings:
+        return stage.ready
+    if stage.origin in plan.promises:
+        return stage.waiting and not stage.ready
+    return stage.parent is stages[stage.origin] and stage in stage.parent.children
+
+
+@given(plans())
+def test_each_wanted_step_is_in_one_stage_and_each_stage_starts_where_it_can(plan: SearchPlan) -> None:
+    tree = build(plan)
+    stages = {stage.place: stage for stage in tree}
+    asked = [place for place in plan.pending if place not in plan.promises]
+    wanted = {step for place in asked for step in steps_left(plan, place)}
+    covered = [(s.node.number, step) for s in tree for step in range(s.start, s.end)]
+    assert len(covered) == len(set(covered))
+    assert set(covered) == wanted
+    assert len(stages) == len(tree)
+    assert set(asked) <= set(stages)
+    assert all(starts_right(plan, stage, stages) for stage in tree)
+    leaves = {stage.place for stage in tree if not stage.children}
+    assert leaves <= set(asked)
+
+
+@given(plans())
+def test_stages_end_at_every_branch_that_is_wanted_and_nowhere_else(plan: SearchPlan) -> None:
+    tree = build(plan)
+    asked = {place for place in plan.pending if place not in plan.promises}
+    wanted = {step for place in asked for step in steps_left(plan, place)}
+    branches = {
+        Place(node.parent.number, node.start)
+        for node in plan.nodes
+        if node.parent is not None and (node.number, node.start) in wanted
+    }
+    trained = {branch for branch in branches if not plan.reached(branch)}
+    assert {stage.place for stage in tree} == asked | trained
+
+
+# -- histories ------------------------------------------------------------------------------------------------------
+
+RUNS = ("a", "b")
+POOL: list[Config] = [
+    {"lr": Constant(1)},
+    {"lr": MultiStep(1, [3], 0.1)},
+    {"lr": MultiStep(1, [3, 6], 0.1)},
+    {"lr": MultiStep(1, [6], 0.1)},
+    {"lr": Piecewise([1, 2], [6])},
+    {"lr": Constant(2)},
+]
+
+requests = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), min_size=1, max_size=4)
+asks = st.tuples(st.just("ask"), st.sampled_from(RUNS), requests)
+releases = st.tuples(st.just("release"), st.sampled_from(RUNS), st.integers(0, 5))
+trains = st.tuples(st.just("train"), st.integers(0, 2), st.integers(1, 6))
+moves = st.tuples(st.sampled_from(["save", "lose", "beat"]), st.integers(0, 2), st.none())
+fails = st.tuples(st.just("fail"), st.integers(0, 2), st.none())
+restarts = st.tuples(st.just("restart"), st.none(), st.none())
+harmless = st.lists(st.one_of(asks, asks, trains, trains, trains, moves, restarts), min_size=3, max_size=25)
+anything = st.lists(st.one_of(asks, asks, trains, trains, trains, moves, releases, fails, restarts), max_size=25)
+
+
+class History:
+    """A coordinator, three trainers moved by hand, two runs, and what they were told."""
+
+    def __init__(self) -> None:
+        self.lockstep = Lockstep(CoordinatorSettings(attempts_max=1000))
+        for run in RUNS:
+            self.lockstep.open(run)
+        self.born = 0
+        self.trainers = [self.birth() for _ in range(3)]
+        self.wanted: set[tuple[str, int, int]] = set()
+
+    def birth(self) -> HandTrainer:
+        self.born += 1
+        return self.lockstep.trainer(f"node/0/{self.born}")
+
+    def apply(self, op: tuple[str, object, object]) -> None:
+        match op:
+            case ("ask", str(run), list(wanted)):
+                self.lockstep.ask(run, *[(trial, POOL[trial], step) for trial, step in wanted])
+                self.wanted |= {(run, trial, step) for trial, step in wanted}
+            case ("release", str(run), int(trial)):
+                self.lockstep.release(run, trial)
+                self.wanted = {w for w in self.wanted if w[:2] != (run, trial)}
+            case ("restart", _, _):
+                self.lockstep.restart()
+            case (what, int(number), steps):
+                self.move(str(what), number, steps)
+
+    def move(self, what: str, number: int, steps: object) -> None:
+        trainer = self.trainers[number]
+        if what == "beat" or not trainer.take():
+            trainer.beat()
+        elif what == "train" and isinstance(steps, int):
+            if not trainer.stop_if_told():
+                trainer.train(steps)
+        elif what == "save" and trainer.steps_run > trainer.noted:
+            trainer.reach()
+        elif what == "fail":
+            trainer.end(error="Boom")
+        elif what == "lose":
+            trainer.exit()
+            self.trainers[number] = self.birth()
+
+    def finish(self) -> None:
+        """All trainers train until nothing is left to do."""
+        for _ in range(200):
+            for trainer in self.trainers:
+                trainer.beat()
+                if trainer.take() and not trainer.stop_if_told():
+                    trainer.train()
+            if not self.lockstep.books.leases.leases and not any(p.tree.pending for p in self.plans()):
+                return
+        raise AssertionError("the trainers never finish")
+
+    def plans(self) -> list[object]:
+        return list(self.lockstep.books.plans.values())
+
+    def assert_same_when_loaded(self) -> None:
+        """What the store says is what the coordinator knows."""
+        live = self.lockstep.books
+        loaded = Books(self.lockstep.store, self.lockstep.now, 30.0, "")
+        assert facts(loaded) == facts(live)
+
+
+def facts(books: Books) -> object:
+    """All that must not be forgotten."""
+    trees = {
+        name: (
+            [(n.number, n.parent and n.parent.number, n.start, n.forms, n.lane, n.trained_to) for n in plan.tree.nodes],
+            [(n.standings, n.requests, n.children.keys()) for n in plan.tree.nodes],
+            [(step, request.order) for n in plan.tree.nodes for step, request in sorted(n.requests.items())],
+            (plan.tree.roots.keys(), set(plan.tree.pending), plan.tree.promises, plan.standings),
+        )
+        for name, plan in books.plans.items()
+    }
+    runs = {
+        name: (run.record, run.asked, run.reach, run.wants, run.journal, sorted(w.order for w in run.open))
+        for name, run in books.runs.items()
+    }
+    leases = {number: lease.record for number, lease in books.leases.leases.items()}
+    return trees, runs, leases, books.losses, books.counters
+
+
+def ready(stages: list[Stage]) -> list[tuple[Place | None, Place]]:
+    return sorted(((s.origin, s.place) for s in stages), key=str)
+
+
+@share(60)
+@given(anything)
+def test_whatever_happened_the_store_knows_it_and_the_kept_paths_are_those_of_a_new_tree(
+    ops: list[tuple[str, object, object]],
+) -> None:
+    history = History()
+    for op in ops:
+        history.apply(op)
+        history.assert_same_when_loaded()
+        for plan in history.lockstep.books.plans.values():
+            paths = plan.paths()
+            kept = [stage for _, stage in paths.queue if stage not in paths.taken]
+            assert ready(kept) == ready([stage for stage in build(plan.tree) if stage.ready])
+
+
+@share(60)
+@given(anything)
+def test_whatever_happened_all_that_is_still_wanted_is_answered_and_the_first_record_stands(
+    ops: list[tuple[str, object, object]],
+) -> None:
+    history = History()
+    first: dict[tuple[int, int], str] = {}
+    for op in ops:
+        history.apply(op)
+        for plan in history.lockstep.books.plans.values():
+            for place, record in plan.standings.items():
+                assert first.setdefault(place, record.digest) == record.digest
+    history.finish()
+    for run in RUNS:
+        answers = history.lockstep.answers(run)
+        assert [answer.number for answer in answers] == list(range(1, len(answers) + 1))
+        told = {(run, answer.trial, answer.step) for answer in answers}
+        assert {wanted for wanted in history.wanted if wanted[0] == run} <= told
+
+
+@share(60)
+@given(harmless)
+def test_without_failures_the_counts_of_each_run_add_up_and_all_of_them_are_what_was_trained(
+    ops: list[tuple[str, object, object]],
+) -> None:
+    history = History()
+    for op in ops:
+        history.apply(op)
+    history.finish()
+    lockstep = history.lockstep
+    counts = [lockstep.books.runs[run].record.counts for run in RUNS]
+    for run, count in zip(RUNS, counts, strict=True):
+        asked = {(trial, step) for name, trial, step in history.wanted if name == run}
+        furthest = {trial: max(step for t, step in asked if t == trial) for trial, _ in asked}
+        trie = {prefix for trial, steps in furthest.items() for prefix in prefixes(POOL[trial], steps)}
+        assert (count.trials_asked, count.steps_asked) == (len(furthest), sum(furthest.values()))
+        assert count.steps_distinct == len(trie)
+        assert_adds_up(count)
+    distinct = sum(plan.tree.trained_steps() for plan in lockstep.books.plans.values())
+    assert sum(count.steps_run for count in counts) == lockstep.noted_steps + lockstep.lost_steps
+    assert sum(count.failure for count in counts) == lockstep.lost_steps
+    assert sum(repeated(count) for count in counts) == lockstep.noted_steps + lockstep.lost_steps - distinct
