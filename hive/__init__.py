@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         Warmup,
     )
     from hive.planner.space import GridSpace
-    from hive.study import Study, StudyResult
+    from hive.result import StudyResult
+    from hive.study import Study
     from hive.training.trainer import Trainer
 
 __all__ = [
@@ -84,7 +85,8 @@ HOMES = {
     "hive.planner.sequences": "Chain Constant Cosine CosineWarmRestarts Cyclic Exponential Linear MultiStep OneCycle "
     "Piecewise Polynomial Sequence Step Values Warmup",
     "hive.planner.space": "GridSpace",
-    "hive.study": "Study StudyResult",
+    "hive.result": "StudyResult",
+    "hive.study": "Study",
     "hive.training.trainer": "Trainer",
 }
 """Where the public names are. They are imported when first asked for: each of hive's processes begins by importing this

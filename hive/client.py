@@ -152,6 +152,11 @@ class LiveStudy:
         return trial
 
     def check(self, config: Config) -> None:
+        """Refuse what is no config of this study.
+
+        Raises:
+            SpaceError: a value is no sequence, or the tuner's space does not know the config.
+        """
         for name, sequence in config.items():
             if not isinstance(sequence, HyperSequence):
                 raise SpaceError(f"config[{name!r}] is {sequence!r}, not a sequence: write Constant({sequence!r})")
@@ -164,7 +169,7 @@ class LiveStudy:
         """Take in an answer: the table changes, and whoever awaits it goes on."""
         trial = self.trials[answer.trial]
         error = answer.error if answer.error is not None else self.unfit(answer)
-        if answer.error is not None:
+        if answer.error is not None or self.metric not in (answer.metrics or {}):
             self.user_errors += 1
         result = Result(
             trial=trial.number,
@@ -185,12 +190,13 @@ class LiveStudy:
         metrics = answer.metrics or {}
         if self.metric not in metrics:
             had = ", ".join(metrics) or "nothing"
-            return f"evaluate() returned no {self.metric!r} at step {answer.step}, which the study ranks by; it returned {had}"
+            return f"evaluate() returned {had} at step {answer.step}, and no {self.metric!r}, which the study ranks by"
         if not math.isfinite(metrics[self.metric]):
             return f"{self.metric} is {metrics[self.metric]} at step {answer.step}"
         return None
 
     def update(self, trial: Trial, answer: Told, error: str | None) -> None:
+        """Bring a trial's row up to date."""
         if answer.error is None:
             trial.steps = answer.step
             trial.metrics = answer.metrics if error is None else None

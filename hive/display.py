@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.live import Live
     from rich.table import Table
 
-    from hive.study import StudyResult
+    from hive.result import StudyResult
 
 __all__ = ["Display"]
 
@@ -147,7 +147,8 @@ class Display:
 def summary(result: StudyResult, metric: str) -> list[Row]:
     """What a run came to."""
     counts = result.counts
-    saved = counts.steps_asked - counts.steps_run
+    repeated = counts.late_branch + counts.failure + counts.evicted
+    saved = counts.steps_asked - counts.steps_distinct + counts.steps_reused - repeated
     states = {s: sum(t.status == s for t in result.trials) for s in ("complete", "stopped", "failed")}
     again = {"late branch": counts.late_branch, "failure": counts.failure, "eviction": counts.evicted}
     rows = [

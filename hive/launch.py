@@ -175,7 +175,6 @@ class InlineTraining:
             threads=source.threads,
             folder=root.checkpoints_path,
             report=self.report,
-            metric=source.metric,
             eval_every=source.eval_every,
             checkpoint_every_s=source.checkpoint_every_s,
         )

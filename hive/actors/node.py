@@ -127,7 +127,8 @@ class NodeActor:
         turn.do(StartJob(order.trainer, TrainerOrder(self.name, self.devices[order.slot], order)))
 
     def retire(self, trainer: str, turn: Turn) -> None:
-        """End a trainer of ours."""
+        """End a trainer of ours, or let it never begin."""
+        self.following = {slot: order for slot, order in self.following.items() if order.trainer != trainer}
         if trainer in self.running.values():
             self.retired.add(trainer)
             turn.do(StopJob(trainer))

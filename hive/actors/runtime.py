@@ -124,6 +124,7 @@ class Runtime:
         self.carry_out([list(self.actor.start(self.tick()))])
 
     def tick(self) -> float:
+        """The time, never less than before."""
         self.now = max(self.now, self.clock())
         return self.now
 
@@ -134,10 +135,10 @@ class Runtime:
             self.awake = True
             self.loop.call_soon(self.drain)
 
-    def post_from_thread(self, event: Event) -> None:
-        """Hand in an event, from any thread. Only the first after a drain wakes the loop."""
+    def post_from_thread(self, event: Event, urgent: bool = True) -> None:
+        """Hand in an event, from any thread. Only the first urgent one after a drain wakes the loop; others wait for it."""
         self.inbox.append(event)
-        if not self.awake:
+        if urgent and not self.awake:
             self.awake = True
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody is left to tell
                 self.loop.call_soon_threadsafe(self.drain)
@@ -175,6 +176,7 @@ class Runtime:
             self.failed.set_exception(error)
 
     def do(self, effect: Effect) -> None:
+        """Carry out one effect that is no commit."""
         match effect:
             case Send(to, message):
                 self.network.send(to, message)
@@ -287,6 +289,7 @@ class ZmqNetwork:
             self.address = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
 
     def socket(self, kind: int) -> zmq.Socket[bytes]:
+        """A socket with bounds on what it holds."""
         socket = self.context.socket(kind)
         socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES_MAX)
         socket.setsockopt(zmq.RCVHWM, QUEUE_MESSAGES_MAX)
@@ -316,6 +319,7 @@ class ZmqNetwork:
             self.watch(peer, dealer)
 
     def watch(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
+        """Read a socket whenever something comes. `peer`: who is at its other end; None for the one that listens."""
         self.loop.add_reader(socket.FD, self.read, peer, socket)
         self.loop.call_soon(self.read, peer, socket)
 
@@ -333,6 +337,7 @@ class ZmqNetwork:
         self.loop.call_soon(self.read, peer, socket)
 
     def take(self, peer: str | None, frames: list[bytes]) -> None:
+        """Hand in one message; what is none is told to its sender."""
         sender = peer if peer is not None else frames[0].decode(errors="replace")
         try:
             message = wire.decode(frames[-1])
@@ -357,6 +362,7 @@ class ZmqNetwork:
             self.loop.call_soon(self.read, to if dealer is not None else None, socket)
 
     def forget(self, socket: zmq.Socket[bytes]) -> None:
+        """Close a socket and watch it no longer."""
         with contextlib.suppress(ValueError, zmq.ZMQError):
             self.loop.remove_reader(socket.FD)
         socket.close()

@@ -5,6 +5,8 @@ not know trainers, leases, or who gets which batch."""
 
 from __future__ import annotations
 
+import msgspec
+
 from hive.actors.actor import Turn
 from hive.actors.books import Books
 from hive.actors.messages import Applied, Ask, AskedTrial, CloseRun, Opened, OpenRun, Refused, Release, SessionBeat
@@ -45,6 +47,9 @@ class Sessions:
         same = [p for p in self.books.plans.values() if p.record.plan_key == message.plan_key]
         latest = max(same, key=lambda p: p.record.number, default=None)
         if latest is not None and not message.fresh:
+            if latest.record.source != message.source:  # the file has moved, or a setting that is no part of the key
+                latest.record = msgspec.structs.replace(latest.record, source=message.source)
+                turn.put(latest.record)
             return latest, ""
         number = 1 if latest is None else latest.record.number + 1
         record = PlanRecord(

@@ -25,6 +25,7 @@ from hive.cli.arguments import TrainerArguments
 from hive.errors import HiveError, StudyError
 from hive.training.executor import Executor
 from hive.training.fingerprint import fingerprint
+from hive.training.reports import Evaluated, Stepped
 from hive.training.source import TrainerLocation, find_trainer
 from hive.training.trainer import Trainer
 
@@ -106,7 +107,6 @@ def make_executor(trainer_class: type[Trainer], given: TrainerArguments, here: M
         threads=source.threads,
         folder=Path(given.start.checkpoints),
         report=here.report,
-        metric=source.metric,
         eval_every=source.eval_every,
         checkpoint_every_s=source.checkpoint_every_s,
     )
@@ -122,9 +122,9 @@ class Messages:
         self.runtime: Runtime | None = None
 
     def report(self, report: Any) -> None:
-        """From the training thread or the writer's: hand a report to the actor."""
+        """From the training thread or the writer's: hand a report to the actor. Points of curves wait for the next beat."""
         if self.runtime is not None:
-            self.runtime.post_from_thread(JobReported("", report))
+            self.runtime.post_from_thread(JobReported("", report), urgent=not isinstance(report, Stepped | Evaluated))
 
     def run(self, jobs: QueuedTraining) -> None:
         """The thread's life."""

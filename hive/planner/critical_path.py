@@ -1,6 +1,6 @@
 """The next batch: the longest path of the stage tree that a trainer can begin now.
 
-Hippo's rule (section 3.4): of all READY stages take the one from which the longest path hangs, and hand the whole
+Hippo's rule (section 4.3): of all READY stages take the one from which the longest path hangs, and hand the whole
 path to one trainer, which then needs no checkpoint to be loaded on the way. What branches off becomes ready as the
 path passes. Ours adds one thing: a trainer that still holds the state a path starts from saves a load, and that
 saving counts for the path.

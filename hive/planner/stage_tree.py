@@ -6,7 +6,7 @@ A stage is the steps [start, end) under one node. Its end is wanted: a request, 
 behind it. It starts at the greatest checkpoint or promise below, else where its node leaves its parent. A stage is
 READY if training can start there now, WAITING if that place is only promised, and otherwise follows its parent stage.
 
-This is algorithm 1 of Hippo (section 3.3) with four repairs, each with a reason:
+This is algorithm 1 of Hippo (section 3.2) with four repairs, each with a reason:
 
 1. A request under a root gets a stage too. (The paper returns before looking for one.)
 2. A running node is no wall. What a granted batch will reach is a promise, and what lies behind waits for just that.

@@ -70,7 +70,7 @@ def decode(kind: type[R], data: bytes) -> R:
         decoder = decoders[kind] = msgspec.msgpack.Decoder(kind)
     try:
         record: R = decoder.decode(data)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
         raise StoreError(f"table {kind.table!r} holds something that is not a {kind.__name__}: {error}") from error
     return record
 
@@ -104,8 +104,8 @@ class TrainerSource(msgspec.Struct, frozen=True):
         module: the name it is imported under.
         qualname: the trainer's class in it.
         search: folders to put on the module search path first.
-        metric: the study's metric.
-        mode: "min" or "max".
+        dataset: the name of the data.
+        names: the study's hyper-parameters.
         seed: what every generator starts from.
         fixed: settings, handed to the trainer as `self.fixed`.
         threads: CPU threads for each trainer.
@@ -117,8 +117,6 @@ class TrainerSource(msgspec.Struct, frozen=True):
     module: str
     qualname: str
     search: tuple[str, ...]
-    metric: str
-    mode: str
     dataset: str
     names: tuple[str, ...]
     seed: int

@@ -14,7 +14,7 @@ import pytest
 
 from tests.architecture.source import ROOT, Import, Module, imports, modules, within
 
-USERS = ("hive.study", "hive.client", "hive.launch", "hive.display")
+USERS = ("hive.study", "hive.client", "hive.launch", "hive.display", "hive.result")
 """What users hold, how it reaches a coordinator, and what they see of a run."""
 
 DRIVERS = ("hive.actors.runtime", "hive.actors.processes", "hive.actors.simulator", "hive.actors.faults")

@@ -60,9 +60,11 @@ def kill(file: StudyFile, command: Command, role: str, steps: int) -> None:
     """Kill a process of that role inside a lease; a trainer that is."""
     inside = stop_inside_a_lease(file, command, steps)
     victim = inside[0] if role == "trainer" else command.members(role)[0]
-    assert victim in command.members(role)
+    before = set(command.members(role))
+    assert victim in before
     os.kill(victim, signal.SIGKILL)
     command.signal(signal.SIGCONT)
+    wait_until(lambda: set(command.members(role)) - before or command.code is not None, f"another {role}")
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,58 @@
+"""Leases: what is ahead of one, what is lost with it, and until when it holds."""
+
+from __future__ import annotations
+
+from hive.actors.leases import Lease, LeaseTable
+from hive.planner.search_plan import Place
+from hive.storage.records import LeaseRecord
+
+
+def record(
+    number: int = 1,
+    *,
+    trainer: str = "node/0/1",
+    ends: tuple[tuple[int, int, int], ...] = ((0, 0, 10), (1, 10, 15)),
+    reached: tuple[int, int] | None = None,
+) -> LeaseRecord:
+    return LeaseRecord(number, "key-1", trainer, trainer.split("/")[0], "run", None, ends, reached, 0.0)
+
+
+def test_boundaries_ahead_are_the_ends_of_its_stages() -> None:
+    lease = Lease(record(), 0.0)
+    assert (lease.number, lease.ahead) == (1, [Place(0, 10), Place(1, 15)])
+
+
+def test_fresh_lease_that_is_lost_cannot_reach_step_one() -> None:
+    lease = Lease(record(), 0.0)
+    assert (lease.from_step, lease.next_place) == (0, Place(0, 1))
+
+
+def test_lease_lost_on_its_second_stage_cannot_reach_the_step_after_its_last_boundary() -> None:
+    lease = Lease(record(ends=((1, 10, 15),), reached=(0, 10)), 0.0)
+    assert (lease.from_step, lease.next_place) == (10, Place(1, 11))
+
+
+def test_lease_that_only_measures_cannot_reach_the_place_itself() -> None:
+    assert Lease(record(ends=((0, 10, 10),), reached=(0, 10)), 0.0).next_place == Place(0, 10)
+
+
+def test_lease_lasts_a_full_term_from_the_last_sign_of_life() -> None:
+    table = LeaseTable(30.0)
+    lease = table.add(record(), now=100.0)
+    assert table.expired(130.0) == []
+    assert table.expired(130.1) == [lease]
+    table.renew("node/0/1", 120.0)
+    table.renew("unknown", 200.0)
+    assert table.expired(150.0) == []
+    assert table.expired(150.1) == [lease]
+
+
+def test_leases_are_found_by_trainer_and_by_node() -> None:
+    table = LeaseTable(30.0)
+    first = table.add(record(1, trainer="a/0/1"), 0.0)
+    second = table.add(record(2, trainer="a/1/2"), 0.0)
+    third = table.add(record(3, trainer="b/0/3"), 0.0)
+    assert table.of_trainer("a/1/2") is second
+    assert table.of_trainer("b/0/9") is None
+    assert table.of_node("a") == [first, second]
+    assert table.of_node("b") == [third]

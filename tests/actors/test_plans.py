@@ -1,0 +1,173 @@
+"""A plan in use: every change leaves its record, and a batch says all that a trainer must know."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hive.actors.actor import Turn
+from hive.actors.messages import Grant, GrantedStage, Notice
+from hive.actors.plans import LivePlan, path_to
+from hive.planner.search_plan import Place, Wanter
+from hive.planner.sequences import Constant, Exponential, MultiStep, Sequence
+from hive.storage.records import CheckpointFile, NodeRecord, PlanRecord, StandingRecord
+from hive.storage.store import Put
+from tests.actors.fake_cluster import SOURCE
+
+STRAIGHT, DROPPED = Constant(1), MultiStep(1, [10], 0.1)
+FILE = CheckpointFile("key-1/file", 1)
+
+
+class Live:
+    """A plan, and the records that it has left."""
+
+    def __init__(self) -> None:
+        self.plan = LivePlan(PlanRecord("key-1", "key", 1, "study", True, SOURCE, "print", {}, 0.0))
+        self.asked = 0
+
+    def ask(self, sequence: Sequence, step: int, run: str = "run", lane: int | None = None) -> Place:
+        self.turn = Turn()
+        place = self.plan.place({"lr": sequence}, step, lane, self.turn)
+        self.plan.tree.want(place, Wanter(run, self.asked), self.asked)
+        self.asked += 1
+        return place
+
+    def found(self, place: Place, digest: str = "digest", metrics: dict[str, float] | None = None) -> bool:
+        self.turn = Turn()
+        file = msgspec.structs.replace(FILE, name=f"of {digest}")
+        return self.plan.found(Notice("t", 1, 1, *place, 1, digest, 1.0, 0.1, metrics, file), self.turn)
+
+    @property
+    def records(self) -> list[object]:
+        return [write.record for write in self.turn.writes if isinstance(write, Put)]
+
+    def grant(self) -> Grant:
+        return self.plan.grant(self.plan.lease(7, self.plan.paths().take(), "trainer", "node", 5.0))
+
+
+def test_new_nodes_leave_records_and_known_ones_none() -> None:
+    live = Live()
+    live.ask(DROPPED, 20)
+    constant, dropped = ({"lr": ["constant", value]} for value in (1, 0.1))
+    assert [r for r in live.records if isinstance(r, NodeRecord)] == [
+        NodeRecord("key-1", 0, None, 0, constant),
+        NodeRecord("key-1", 1, 0, 10, dropped),
+    ]
+    live.ask(DROPPED, 25)
+    assert live.records == []
+
+
+def test_lane_is_kept_at_the_root() -> None:
+    live = Live()
+    live.ask(DROPPED, 20, lane=4)
+    assert [r.lane for r in live.records if isinstance(r, NodeRecord)] == [4, None]
+
+
+def test_plan_loaded_from_its_records_finds_the_same_places() -> None:
+    live, nodes = Live(), []
+    for sequence in (Exponential(0.1, 0.9), DROPPED, STRAIGHT):
+        live.ask(sequence, 20)
+        nodes += [r for r in live.records if isinstance(r, NodeRecord)]
+    loaded = LivePlan(live.plan.record)
+    loaded.load(nodes, [StandingRecord("key-1", 0, 20, FILE, "digest", {"score": 1.0})])
+    turn = Turn()
+    for sequence in (Exponential(0.1, 0.9), DROPPED, STRAIGHT):
+        assert loaded.place({"lr": sequence}, 20, None, turn) == live.plan.place({"lr": sequence}, 20, None, turn)
+    assert turn.writes == []
+    assert loaded.tree.answer(Place(0, 20)) is not None
+    assert loaded.tree.trained_steps() == 20
+
+
+def test_first_record_stands_and_only_metrics_are_added() -> None:
+    live = Live()
+    at = live.ask(STRAIGHT, 10)
+    assert live.found(at, "first")
+    assert not live.found(at, "second")
+    assert live.records == []
+    assert not live.found(at, "third", {"score": 1.0})
+    file = msgspec.structs.replace(FILE, name="of first")
+    assert live.records == [StandingRecord("key-1", *at, file, "first", {"score": 1.0})]
+    assert not live.found(at, "fourth", {"score": 2.0})
+    assert live.records == []
+
+
+def test_measurement_of_a_state_without_a_file_stands_for_nothing() -> None:
+    live = Live()
+    at = live.ask(STRAIGHT, 10)
+    turn = Turn()
+    assert not live.plan.found(Notice("t", 1, 1, *at, 0, "digest", metrics={"score": 1.0}), turn)
+    assert not turn.writes
+
+
+def test_fresh_batch_is_built_with_the_values_of_step_zero() -> None:
+    live = Live()
+    live.ask(Exponential(1, 0.5), 3)
+    stage = GrantedStage(0, 0, 3, {"lr": ["exponential", 1, 0.5, 0]}, metrics=True)
+    assert live.grant() == Grant("trainer", 7, [stage], {"lr": 1})
+
+
+def test_batch_from_a_checkpoint_is_built_with_the_values_of_the_step_before() -> None:
+    live = Live()
+    live.ask(DROPPED, 20)
+    live.found(Place(0, 10))
+    grant = live.grant()
+    assert (grant.origin, grant.checkpoint, grant.build_values) == ((0, 10), "of digest", {"lr": 1})
+    assert [(s.node, s.start, s.end, s.metrics) for s in grant.stages] == [(1, 10, 20, True)]
+
+
+def test_branch_points_are_not_measured_and_batch_and_promises_name_the_same_places() -> None:
+    live = Live()
+    live.ask(DROPPED, 20)
+    live.ask(STRAIGHT, 12)
+    grant = live.grant()
+    assert [(s.node, s.start, s.end, s.metrics) for s in grant.stages] == [(0, 0, 10, False), (1, 10, 20, True)]
+    assert live.plan.tree.promises == {Place(0, 10): 7, Place(1, 20): 7}
+
+
+def test_payer_is_the_run_of_the_oldest_request_the_first_by_name() -> None:
+    live = Live()
+    live.ask(DROPPED, 20, run="c")
+    live.ask(STRAIGHT, 10, run="b")
+    live.ask(DROPPED, 20, run="a")
+    assert live.plan.payer(live.plan.paths().take()) == "a"
+
+
+def test_kept_paths_are_those_of_the_tree_as_it_stands() -> None:
+    live = Live()
+    live.ask(STRAIGHT, 20)
+    assert live.plan.paths() is live.plan.paths()
+    assert live.plan.paths().ready == 1
+    live.ask(Constant(2), 10)
+    assert live.plan.paths().ready == 2
+    live.ask(DROPPED, 15)
+    live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
+    assert live.plan.paths().ready == 1
+    live.plan.tree.keep(1, Place(0, 10))
+    live.found(Place(0, 10))
+    live.plan.reached(Place(0, 10))
+    assert live.plan.paths().ready == 2
+
+
+def test_lease_is_wanted_while_anybody_waits_for_what_follows_from_it() -> None:
+    live = Live()
+    live.ask(STRAIGHT, 10)
+    record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
+    live.ask(STRAIGHT, 15)
+    live.plan.tree.let_go(Place(0, 10), Wanter("run", 0))
+    assert live.plan.wanted_behind(record)
+    live.plan.tree.let_go(Place(0, 15), Wanter("run", 1))
+    assert not live.plan.wanted_behind(record)
+    live.ask(STRAIGHT, 8)
+    assert not live.plan.wanted_behind(record)
+
+
+def test_measured_seconds_become_estimates() -> None:
+    live = Live()
+    live.plan.learn(Notice("t", 1, 1, 0, 10, 10, "digest", 5.0, 0.5, None, FILE), 10)
+    live.plan.learn(Notice("t", 2, 1, 0, 10, 10, "digest", 0.0, 9.0, None, None), 0)
+    assert live.plan.estimates.stage_s(0, 4) == 2.5
+
+
+def test_path_goes_upwards_with_the_step_where_each_node_is_left() -> None:
+    live = Live()
+    at = live.ask(DROPPED, 20)
+    assert [(node.number, step) for node, step in path_to(live.plan.tree.nodes[at.node], 20)] == [(1, 20), (0, 10)]

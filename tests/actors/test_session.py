@@ -1,0 +1,104 @@
+"""The session: what it says until it is applied, and what it hands on once, in order."""
+
+from __future__ import annotations
+
+from hive.actors.actor import Called, Deliver, Effect, Event, Received, Send, StartTimer, TimerFired
+from hive.actors.messages import (
+    Applied,
+    Ask,
+    CloseRun,
+    Message,
+    Opened,
+    Refused,
+    Release,
+    RunState,
+    SessionBeat,
+    Told,
+)
+from hive.actors.session import AskCall, CloseCall, ReleaseCall, Session
+from hive.storage.records import RunCounts
+from tests.actors.fake_cluster import opening
+
+BEAT = TimerFired("beat")
+OPENED = Opened("run", "key-1")
+
+
+def from_coordinator(message: Message) -> Received:
+    return Received("coordinator", message)
+
+
+def sent(effects: list[Effect]) -> list[Message]:
+    return [effect.message for effect in effects if isinstance(effect, Send)]
+
+
+def delivered(effects: list[Effect]) -> list[object]:
+    return [effect.answer for effect in effects if isinstance(effect, Deliver)]
+
+
+def session_after(*events: Event) -> Session:
+    session = Session(opening("run"))
+    session.start(0.0)
+    for event in events:
+        session.handle(event, 0.0)
+    return session
+
+
+def test_run_is_opened_at_the_start_and_at_each_beat_until_it_is_open() -> None:
+    session = Session(opening("run"))
+    assert session.start(0.0) == [Send("coordinator", opening("run")), StartTimer("beat", 1.0)]
+    session.handle(from_coordinator(Applied("run", 1)), 0.0)  # Opened itself was lost
+    assert sent(session.handle(BEAT, 1.0)) == [opening("run")]
+    assert delivered(session.handle(from_coordinator(OPENED), 1.1)) == [OPENED]
+    assert sent(session.handle(BEAT, 2.0)) == [SessionBeat("run", 0)]
+    assert session.handle(from_coordinator(OPENED), 2.1) == []
+
+
+def test_what_is_asked_before_the_run_is_open_is_said_once_it_is() -> None:
+    session = session_after()
+    assert sent(session.handle(Called(AskCall([])), 0.0)) == []
+    assert sent(session.handle(BEAT, 1.0)) == [opening("run")]
+    assert sent(session.handle(from_coordinator(OPENED), 1.1)) == [Ask("run", 2, [])]
+
+
+def test_calls_are_numbered_in_turn() -> None:
+    session = session_after(from_coordinator(OPENED))
+    said = [sent(session.handle(Called(call), 0.0)) for call in (AskCall([]), ReleaseCall([3]), CloseCall())]
+    assert said == [[Ask("run", 2, [])], [Release("run", 3, [3])], [CloseRun("run", 4)]]
+
+
+def test_unapplied_calls_are_said_again_from_the_second_beat_on_in_order() -> None:
+    session = session_after(from_coordinator(OPENED), Called(AskCall([])), Called(ReleaseCall([1])))
+    assert sent(session.handle(BEAT, 1.0)) == [SessionBeat("run", 0)]
+    again = [SessionBeat("run", 0), Ask("run", 2, []), Release("run", 3, [1])]
+    assert sent(session.handle(BEAT, 2.0)) == again
+    session.handle(from_coordinator(Applied("run", 2)), 2.1)
+    assert sent(session.handle(BEAT, 3.0)) == [again[0], again[2]]
+    session.handle(from_coordinator(Applied("run", 3)), 3.1)
+    assert sent(session.handle(BEAT, 4.0)) == [again[0]]
+
+
+def test_answers_are_handed_on_once_each_in_number_order_whatever_order_they_come_in() -> None:
+    session = session_after(from_coordinator(OPENED))
+    first, second, third = (Told("run", number, 0, number, {"a": 1.0}, "d") for number in (1, 2, 3))
+    handed = [delivered(session.handle(from_coordinator(told), 0.0)) for told in (third, first, first, third, second)]
+    assert handed == [[], [first], [], [], [second, third]]
+    assert sent(session.handle(BEAT, 1.0)) == [SessionBeat("run", 3)]
+    assert delivered(session.handle(from_coordinator(second), 1.1)) == []
+
+
+def test_answers_of_another_run_are_not_ours() -> None:
+    session = session_after(from_coordinator(OPENED))
+    assert session.handle(from_coordinator(Told("other", 1, 0, 5)), 0.0) == []
+    session.handle(Called(AskCall([])), 0.0)
+    session.handle(from_coordinator(Applied("other", 9)), 0.0)
+    assert session.unapplied == [Ask("run", 2, [])]
+
+
+def test_state_and_refusal_are_handed_on() -> None:
+    session = session_after(from_coordinator(OPENED))
+    for answer in (RunState("run", RunCounts(), 0, 0), Refused("no", "run")):
+        assert delivered(session.handle(from_coordinator(answer), 0.0)) == [answer]
+
+
+def test_what_means_nothing_to_it_changes_nothing() -> None:
+    assert session_after().handle(from_coordinator(SessionBeat("run", 1)), 0.0) == []
