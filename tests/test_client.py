@@ -110,7 +110,7 @@ def test_trial_fails_when_its_answer_cannot_rank_it(score: float | None, error: 
     (trial,) = desk.study.trials
     assert (result.status, result.metrics) == (trial.status, trial.metrics) == ("failed", None)
     assert named in str(result.error) == str(trial.error)
-    assert desk.study.user_errors == (error is not None), "what is not finite is no error of the user's code"
+    assert desk.study.user_errors == (score is None or error is not None), "what is not finite is no error of the code"
 
 
 def test_trial_is_complete_where_its_tuner_ends_and_stopped_before() -> None:

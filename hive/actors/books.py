@@ -132,11 +132,13 @@ class Books:
         self.stop_unwanted(plan, turn)
 
     def stop_unwanted(self, plan: LivePlan, turn: Turn) -> None:
-        """Leave the batches that nobody waits for any more."""
+        """Leave the batches that nobody waits for any more. A trainer that was not heard of is told at its beat."""
         for lease in self.leases.leases.values():
             if lease.record.plan == plan.name and not lease.stopping and not plan.wanted_behind(lease.record):
                 lease.stopping = True
-                turn.send(lease.record.trainer, StopLease(lease.record.trainer, lease.number))
+                trainer = self.staff.trainers.get(lease.record.trainer)
+                if trainer is not None:
+                    turn.send(trainer.address, StopLease(trainer.name, lease.number))
 
     def shut(self, run: Run, want: WantRecord, turn: Turn) -> None:
         """A want waits no longer."""

@@ -136,7 +136,7 @@ class Runtime:
             self.loop.call_soon(self.drain)
 
     def post_from_thread(self, event: Event, urgent: bool = True) -> None:
-        """Hand in an event, from any thread. Only the first urgent one after a drain wakes the loop; others wait for it."""
+        """Hand in an event, from any thread. One that is not urgent waits for the next that is, or for a timer."""
         self.inbox.append(event)
         if urgent and not self.awake:
             self.awake = True

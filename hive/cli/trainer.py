@@ -122,7 +122,7 @@ class Messages:
         self.runtime: Runtime | None = None
 
     def report(self, report: Any) -> None:
-        """From the training thread or the writer's: hand a report to the actor. Points of curves wait for the next beat."""
+        """From the training thread or the writer's: hand a report to the actor. Points of curves can wait."""
         if self.runtime is not None:
             self.runtime.post_from_thread(JobReported("", report), urgent=not isinstance(report, Stepped | Evaluated))
 

@@ -153,7 +153,14 @@ class FakeJobs:
         return state, values
 
     def reached(
-        self, order: BatchOrder, node: int, step: int, steps_run: int, state: str, values: dict[str, Any], measured: bool
+        self,
+        order: BatchOrder,
+        node: int,
+        step: int,
+        steps_run: int,
+        state: str,
+        values: dict[str, Any],
+        measured: bool,
     ) -> Reached:
         name = order.file_name(node, step)
         assert name not in self.world.checkpoints, "a checkpoint's name is never written twice"

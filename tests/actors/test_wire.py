@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from hive.actors import wire
-from hive.actors.messages import MESSAGES, AskedTrial, Ask, Message, SessionBeat, Status
+from hive.actors.messages import MESSAGES, Ask, AskedTrial, Message, SessionBeat, Status
 from hive.errors import ProtocolError
 
 

@@ -81,7 +81,7 @@ SLOW = edited(
     ("MultiStep(0.1, [4], 0.5), MultiStep(0.1, [8], 0.5), Exponential(0.1, 0.9)", "MultiStep(0.1, [20], 0.5)"),
     ("    steps=12,\n", "    steps=40,\n"),
     ('"step_s": 0.0', '"step_s": 0.02'),
-    ("fixed=fixed)", "fixed=fixed, checkpoint_every_s=0.2)"),
+    ("fixed=fixed)", "fixed=fixed, checkpoint_every_s=0.1)"),
     ("SuccessiveHalving(space, min_steps=4, max_steps=12, reduction=2)", "Grid(space)"),
 )
 """Four trials of 40 steps that part at step 20, 20 ms a step: whoever has done 1 to 19 or 21 to 39 holds a lease."""

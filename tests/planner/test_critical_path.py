@@ -28,7 +28,9 @@ def path(stages: list[Stage]) -> list[tuple[int, int, int]]:
     return [(stage.node.number, stage.start, stage.end) for stage in stages]
 
 
-def next_path(plan: SearchPlan, held: Place | None = None, estimates: Estimates | None = None) -> list[tuple[int, int, int]]:
+def next_path(
+    plan: SearchPlan, held: Place | None = None, estimates: Estimates | None = None
+) -> list[tuple[int, int, int]]:
     return path(next_batch(build(plan), estimates or Estimates(), held))
 
 

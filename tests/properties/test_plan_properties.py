@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from random import Random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hive.actors.books import Books
 from hive.actors.coordinator import CoordinatorSettings
-from hive.actors.plans import path_to
+from hive.actors.plans import LivePlan, path_to
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Piecewise
 from hive.planner.space import Config, segments
@@ -25,11 +26,6 @@ from tests.actors.lockstep import HandTrainer, Lockstep
 from tests.planner.strategies import constant_sequences, trials
 
 Trial = tuple[Config, int]
-
-
-def share(percent: int) -> settings:
-    """So many of a hundred of the profile's examples."""
-    return settings(max_examples=max(1, settings.default.max_examples * percent // 100)) if settings.default else settings()
 
 
 # -- sharing --------------------------------------------------------------------------------------------------------
@@ -77,9 +73,9 @@ def test_piecewise_constant_trials_share_every_step_that_can_be_shared(asked: li
 
 
 @given(trials(), st.randoms(use_true_random=False))
-def test_order_of_asking_does_not_change_what_is_shared(asked: list[Trial], random: st.DataObject) -> None:
+def test_order_of_asking_does_not_change_what_is_shared(asked: list[Trial], random: Random) -> None:
     shuffled = list(asked)
-    random.shuffle(shuffled)  # type: ignore[attr-defined]
+    random.shuffle(shuffled)
     assert tree_shape(plan_of(asked)[0]) == tree_shape(plan_of(shuffled)[0])
 
 
@@ -249,7 +245,7 @@ class History:
                 return
         raise AssertionError("the trainers never finish")
 
-    def plans(self) -> list[object]:
+    def plans(self) -> list[LivePlan]:
         return list(self.lockstep.books.plans.values())
 
     def assert_same_when_loaded(self) -> None:
@@ -282,7 +278,6 @@ def ready(stages: list[Stage]) -> list[tuple[Place | None, Place]]:
     return sorted(((s.origin, s.place) for s in stages), key=str)
 
 
-@share(60)
 @given(anything)
 def test_whatever_happened_the_store_knows_it_and_the_kept_paths_are_those_of_a_new_tree(
     ops: list[tuple[str, object, object]],
@@ -297,7 +292,6 @@ def test_whatever_happened_the_store_knows_it_and_the_kept_paths_are_those_of_a_
             assert ready(kept) == ready([stage for stage in build(plan.tree) if stage.ready])
 
 
-@share(60)
 @given(anything)
 def test_whatever_happened_all_that_is_still_wanted_is_answered_and_the_first_record_stands(
     ops: list[tuple[str, object, object]],
@@ -317,7 +311,6 @@ def test_whatever_happened_all_that_is_still_wanted_is_answered_and_the_first_re
         assert {wanted for wanted in history.wanted if wanted[0] == run} <= told
 
 
-@share(60)
 @given(harmless)
 def test_without_failures_the_counts_of_each_run_add_up_and_all_of_them_are_what_was_trained(
     ops: list[tuple[str, object, object]],
