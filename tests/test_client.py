@@ -19,6 +19,11 @@ SLOW: Config = {"lr": Constant(0.1)}
 FAST: Config = {"lr": Constant(0.5)}
 
 
+def config(lr: float) -> Config:
+    """A config of one constant."""
+    return {"lr": Constant(lr)}
+
+
 class Desk:
     """A study whose calls are kept, and the coordinator that answers them."""
 
@@ -128,7 +133,7 @@ def test_trial_is_complete_where_its_tuner_ends_and_stopped_before() -> None:
 @pytest.mark.parametrize(("mode", "best"), [("max", 1), ("min", 0)])
 def test_best_is_the_lower_number_among_equals(mode: Literal["min", "max"], best: int) -> None:
     async def search(desk: Desk) -> None:
-        await asked(desk, *[({"lr": Constant(float(i))}, 8) for i in range(4)])
+        await asked(desk, *[(config(float(i)), 8) for i in range(4)])
         for trial, score in [(2, 0.7), (1, 0.7), (3, 0.5), (0, 0.5)]:
             desk.answer(trial, 8, score)
 

@@ -37,7 +37,7 @@ class Unfinished(hive.Trainer):
 
 def study(**changes: Any) -> Study:
     """A study with arguments of its own."""
-    arguments = {"name": "toy", "trainer": Toy, "metric": "score", "mode": "max"} | changes
+    arguments: dict[str, Any] = {"name": "toy", "trainer": Toy, "metric": "score", "mode": "max"} | changes
     return Study(arguments.pop("name"), arguments.pop("trainer"), **arguments)
 
 

@@ -5,6 +5,7 @@ its `study` is run with its `tuner`."""
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -30,6 +31,8 @@ def main(
     json_path: Path | None,
 ) -> int:
     """Run the study; 0 if some trial completed and no training code failed, else 1."""
+    if json_path is not None and (json_path.is_dir() or not os.access(json_path.absolute().parent, os.W_OK)):
+        raise StudyError(f"cannot write a summary to {json_path} (--json): name a file in a folder that can be written")
     studies.run_options = RunOptions(trainers, root, url, inline, merge, fresh, json_path)
     module = execute(file)
     if not studies.results:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json as json_text
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,17 +73,39 @@ def show_json(state: dict[str, Any]) -> None:
 
 
 def show(state: dict[str, Any]) -> None:
-    """For people."""
-    from rich.console import Console
-    from rich.table import Table
+    """For people: a block for each plan with its runs, then who trains what."""
+    print("live" if state["live"] else "stopped")
+    for plan in state["plans"]:
+        print("\n" + "\n  ".join(plan_lines(plan, [run for run in state["runs"] if run["plan"] == plan["plan"]])))
+    for lease in state["leases"]:
+        ahead = ", ".join(str(step) for _, step in lease["boundaries_ahead"])
+        done = f"{lease['steps_run']} steps in {lease['age_s']:.0f} s from step {lease['from_step']}"
+        print(f"\n{lease['trainer']} trains: {done}, next boundaries {ahead}")
+    for node in state["nodes"]:
+        print(f"\nnode {node['node']}: {', '.join(trainer or 'a free device' for trainer in node['slots'])}")
 
-    console = Console(highlight=False)
-    console.print("live" if state["live"] else "stopped")
-    for name in ("plans", "runs", "leases", "nodes"):
-        rows = state[name]
-        if not rows:
-            continue
-        table = Table(*rows[0], title=name, title_justify="left")
-        for row in rows:
-            table.add_row(*(f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()))
-        console.print(table)
+
+def plan_lines(plan: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[str]:
+    """A plan and its runs, a line each."""
+    yield f"{plan['study']} (plan {plan['plan']}{'' if plan['merge'] else ', nothing shared'})"
+    yield f"{plan['trainer']}: {plan['steps_trained']} steps under {plan['nodes']} nodes{pace(plan['step_s'])}"
+    yield f"{plan['checkpoints']} checkpoints, {size(plan['checkpoint_bytes'])}"
+    yield f"{plan['requests_pending']} requests pending"
+    for run in runs:
+        steps = ", ".join(f"{run['steps_' + word]} {word}" for word in ("asked", "distinct", "reused", "run"))
+        told = f"{run['answered']} answers, {run['waiting']} awaited"
+        yield f"run {run['run']} ({run['age_s']:.0f} s ago): {told}; steps {steps}"
+
+
+def pace(step_s: float | None) -> str:
+    """How long a step takes, if it is known."""
+    return "" if step_s is None else f", {step_s:.3g} s each"
+
+
+def size(count: float) -> str:
+    """Bytes in words."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"

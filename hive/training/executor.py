@@ -227,7 +227,9 @@ class Executor:
         stage, step = lease.stage, lease.done
         measured = step == stage.end and stage.metrics
         if not measured and self.eval_every is not None and step % self.eval_every == 0:
-            self.report(Evaluated(lease.batch.lease, stage.node, step, live.evaluate(step)))
+            with live.isolated() as isolation:
+                metrics = live.evaluate(step, isolation)
+            self.report(Evaluated(lease.batch.lease, stage.node, step, metrics))
         if step == stage.end or self.clock() - lease.saved_at >= self.checkpoint_every_s:
             self.checkpoint(lease, live, measured=measured)
 
@@ -237,13 +239,14 @@ class Executor:
         The copy comes first, so that nothing `evaluate` does is in the checkpoint.
         """
         began = self.clock()
-        copied, extras = live.snapshot(self.pool)
-        copied_at = self.clock()
-        try:
-            metrics = live.evaluate(lease.done) if measured else None
-        except BaseException:
-            copied.release()
-            raise
+        with live.isolated() as isolation:
+            copied, extras = live.snapshot(self.pool, isolation)
+            copied_at = self.clock()
+            try:
+                metrics = live.evaluate(lease.done, isolation) if measured else None
+            except BaseException:
+                copied.release()
+                raise
         now = self.clock()
         lease.saved, lease.saved_at = (lease.stage.node, lease.done), now
         name = lease.batch.file_name(*lease.saved) if filed else None

@@ -9,6 +9,8 @@ This module must not know when which method is called, and loads neither torch n
 
 from __future__ import annotations
 
+import enum
+import functools
 import hashlib
 import random
 import sys
@@ -51,7 +53,8 @@ def seed_generators(seed: int) -> None:
     if numpy := sys.modules.get("numpy"):
         numpy.random.seed(seed % 2**32)
     if torch := sys.modules.get("torch"):
-        torch.manual_seed(seed)
+        # Not torch.manual_seed where nothing but the CPU is: it notes its whole call stack for devices still to come.
+        (torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed)(seed)
 
 
 def capture_generators() -> dict[str, Any]:
@@ -122,25 +125,40 @@ def inner_objects(trainer: Any) -> Iterator[Any]:
     waiting = list(vars(trainer).values())[::-1]
     while waiting:
         value = waiting.pop()
-        if type(value) in PLAIN or isinstance(value, type) or id(value) in seen:
+        kind = kind_of(type(value))
+        if kind is Kind.CLOSED or id(value) in seen:
             continue
         seen.add(id(value))
-        if is_module(value) or generator_state(value) is not MISSING:
+        if kind is Kind.SOUGHT:
             yield value
-        elif isinstance(value, dict) and len(value) <= SEARCHED_MAX:
-            waiting.extend(value.values())
-        elif isinstance(value, (list, tuple, deque)) and len(value) <= SEARCHED_MAX:
-            waiting.extend(value)
-        elif may_lead_on(value):
-            waiting.extend(vars(value).values())
+        elif kind is Kind.OBJECT:
+            waiting.extend(inner.values() if isinstance(inner := getattr(value, "__dict__", None), dict) else ())
+        elif len(value) <= SEARCHED_MAX:
+            waiting.extend(value.values() if kind is Kind.MAPPING else value)
 
 
-def may_lead_on(value: Any) -> bool:
-    """Whether an object's own attributes are searched too."""
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(value, (torch.Tensor, torch.optim.Optimizer)):
-        return False
-    return not isinstance(value, ModuleType) and isinstance(getattr(value, "__dict__", None), dict)
+class Kind(enum.Enum):
+    """What the search for modules and generators does with a value: stop, yield it, or look at what it holds."""
+
+    CLOSED = enum.auto()
+    SOUGHT = enum.auto()
+    MAPPING = enum.auto()
+    SERIES = enum.auto()
+    OBJECT = enum.auto()
+
+
+@functools.lru_cache(maxsize=1024)
+def kind_of(cls: type) -> Kind:
+    """The kind of a class's instances. (A class of torch's exists only once torch is imported: so it stays true.)"""
+    if issubclass(cls, (*PLAIN, type, ModuleType)):
+        return Kind.CLOSED
+    if issubclass(cls, (*classes("torch", "nn.Module"), *generator_classes())):
+        return Kind.CLOSED if issubclass(cls, random.SystemRandom) else Kind.SOUGHT
+    if issubclass(cls, dict):
+        return Kind.MAPPING
+    if issubclass(cls, (list, tuple, deque)):
+        return Kind.SERIES
+    return Kind.CLOSED if issubclass(cls, classes("torch", "Tensor", "optim.Optimizer")) else Kind.OBJECT
 
 
 def is_module(value: object) -> bool:
@@ -155,8 +173,30 @@ def is_tensor(value: object) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
+def classes(library: str, *names: str) -> tuple[type, ...]:
+    """A library's classes by their names; none if the library is not imported."""
+    module = sys.modules.get(library)
+    return () if module is None else tuple(functools.reduce(getattr, name.split("."), module) for name in names)
+
+
+def generator_classes() -> tuple[type, ...]:
+    """The classes whose instances `generator_state` knows."""
+    return (random.Random, *classes("numpy", "random.Generator", "random.RandomState"), *classes("torch", "Generator"))
+
+
+def parts_of(module: Any) -> list[Any]:
+    """A module and all inside it, each once. (`module.modules()`, but for its generator inside a generator.)"""
+    parts, seen = [module], {module}
+    for part in parts:  # which grows
+        for inner in part._modules.values():
+            if inner is not None and inner not in seen:
+                seen.add(inner)
+                parts.append(inner)
+    return parts
+
+
 def modules_of(trainer: Any) -> list[Any]:
-    return [part for value in inner_objects(trainer) if is_module(value) for part in value.modules()]
+    return [part for value in inner_objects(trainer) if is_module(value) for part in parts_of(value)]
 
 
 def restore_flags(trainer: Any, flags: bytes) -> None:
@@ -164,53 +204,68 @@ def restore_flags(trainer: Any, flags: bytes) -> None:
     modules = modules_of(trainer)
     if len(modules) == len(flags):
         for module, flag in zip(modules, flags, strict=True):
-            module.training = bool(flag)
+            set_flag(module, bool(flag))
+
+
+def set_flag(module: Any, flag: bool) -> None:
+    """Set a module's training flag, past `Module.__setattr__`, which takes as long as all else about a module."""
+    if module.training is not flag:
+        own = vars(module)
+        if "training" in own:
+            own["training"] = flag
+        else:  # a scripted module's is not there
+            module.training = flag
 
 
 class Isolation:
-    """A context that undoes what a call of the user's code does beside its purpose.
+    """A context that undoes what calls of the user's code in it do beside their purpose.
 
     Put back are the generators, global and the trainer's own, torch's grad mode, every module's training flag, and,
-    if asked, every module's buffers: batch normalization in a model that was not put in eval mode goes on averaging.
+    from `keep_buffers` on, every module's buffers: batch normalization in a model that was not put in eval mode goes
+    on averaging.
 
     Attributes:
         generators: the global generators' states when it was made.
         flags: every module and its training flag then.
     """
 
-    def __init__(self, trainer: Any, seed: int, *, buffers: bool = False) -> None:
+    def __init__(self, trainer: Any, seed: int) -> None:
         found = list(inner_objects(trainer))
         self.seed = seed
         self.generators = capture_generators()
         self.own = [(each, generator_state(each)) for each in found if not is_module(each)]
-        self.flags = [(part, part.training) for each in found if is_module(each) for part in each.modules()]
-        self.buffers = list(self.places()) if buffers else []
-        self.items = [buffer.detach().clone() for _, _, buffer in self.buffers]
+        self.flags = [(part, part.training) for each in found if is_module(each) for part in parts_of(each)]
         self.torch: Any = sys.modules.get("torch")
         self.grad = self.torch is not None and self.torch.is_grad_enabled()
+        self.buffers: list[tuple[dict[str, Any], str, Any]] = []
+        self.items: list[Any] = []
 
-    def places(self) -> Iterator[tuple[dict[str, Any], str, Any]]:
-        """Where each module's buffers are."""
-        for module, _ in self.flags:
-            for name, buffer in module._buffers.items():
-                if buffer is not None:
-                    yield module._buffers, name, buffer
+    def keep_buffers(self) -> None:
+        """Let the buffers be put back, too, to what they are now."""
+        homes = [module._buffers for module, _ in self.flags]
+        self.buffers = [(home, name, each) for home in homes if home for name, each in home.items() if each is not None]
+        if self.buffers:
+            with self.torch.no_grad():
+                self.items = [buffer.clone() for _, _, buffer in self.buffers]
+
+    def put_back(self) -> None:
+        """Put back all but the global generators: as between two calls, if the second one's are seeded."""
+        for generator, state in self.own:
+            set_generator_state(generator, state)
+        for module, flag in self.flags:
+            set_flag(module, flag)
+        if self.buffers:
+            # All: batch normalization writes its averages without counting up the tensors' versions.
+            with self.torch.no_grad():
+                self.torch._foreach_copy_([buffer for _, _, buffer in self.buffers], self.items)
+        for home, name, buffer in self.buffers:
+            home[name] = buffer
+        if self.torch is not None:
+            self.torch.set_grad_enabled(self.grad)
 
     def __enter__(self) -> Isolation:
         return self
 
     def __exit__(self, *error: object) -> None:
         restore_generators(self.generators, self.seed)
-        for generator, state in self.own:
-            set_generator_state(generator, state)
-        for module, flag in self.flags:
-            if module.training is not flag:
-                module.training = flag
-        if self.buffers:
-            # All: batch normalization writes its averages without counting up the tensors' versions.
-            with self.torch.no_grad():
-                self.torch._foreach_copy_([buffer for _, _, buffer in self.buffers], self.items)
-        for place, name, buffer in self.buffers:
-            place[name] = buffer
-        if self.torch is not None:
-            self.torch.set_grad_enabled(self.grad)
+        self.put_back()

@@ -128,27 +128,31 @@ class Live:
         returned = call("train", self.trainer.train)
         return None if returned is None else checked_metrics("train", returned)
 
-    def evaluate(self, step: int) -> Metrics:
-        """Measure after `step` steps, leaving no trace.
+    def isolated(self) -> Isolation:
+        """What must surround `snapshot` and `evaluate`: they leave no trace behind it. One may surround both."""
+        return Isolation(self.trainer, self.settings.seed)
 
-        Raises:
-            Broken: the user's code raised, or did not return metrics, or not the study's.
-        """
-        with Isolation(self.trainer, self.settings.seed, buffers=True):
-            seed_generators(seed_for(self.settings.seed, step))
-            returned = call("evaluate", self.trainer.evaluate)
-            return checked_metrics("evaluate", returned, self.settings.metric)
-
-    def snapshot(self, pool: Pool) -> tuple[Snapshot, dict[str, Any]]:
+    def snapshot(self, pool: Pool, isolation: Isolation) -> tuple[Snapshot, dict[str, Any]]:
         """A copy of the state, and what a checkpoint carries besides: generators, training flags, what it was made on.
 
         Raises:
             Broken: the user's code raised, or returned something that cannot be stored.
         """
-        with Isolation(self.trainer, self.settings.seed) as before:
-            copied = call("save", lambda: snapshot(self.trainer.save(), pool))
-        flags = bytes(flag for _, flag in before.flags)
-        return copied, {"generators": before.generators, "flags": flags, "made_on": self.settings.made_on()}
+        copied = call("save", lambda: snapshot(self.trainer.save(), pool))
+        isolation.put_back()
+        flags = bytes(flag for _, flag in isolation.flags)
+        return copied, {"generators": isolation.generators, "flags": flags, "made_on": self.settings.made_on()}
+
+    def evaluate(self, step: int, isolation: Isolation) -> Metrics:
+        """Measure after `step` steps.
+
+        Raises:
+            Broken: the user's code raised, or did not return metrics, or not the study's.
+        """
+        isolation.keep_buffers()
+        seed_generators(seed_for(self.settings.seed, step))
+        returned = call("evaluate", self.trainer.evaluate)
+        return checked_metrics("evaluate", returned, self.settings.metric)
 
 
 def libraries() -> set[str]:

@@ -1,7 +1,7 @@
-"""All actors of a root on the fake wire: a coordinator with its store, node managers, trainers, sessions, an aggregator.
+"""All actors of a root on the fake wire: coordinator, node managers, trainers, sessions, aggregator.
 
-`Cluster.finish` runs until everything asked is answered and every count is final, or fails. What each client was told is
-in `Client.answers`.
+`Cluster.finish` runs until everything asked is answered and every count is final, or fails. What each client was told
+is in `Client.answers`.
 """
 
 from __future__ import annotations

@@ -14,10 +14,24 @@ from typing import Any
 
 from hive.actors.actor import JobReported
 from hive.planner.space import Config
-from hive.training.reports import BatchOrder, CheckpointFile, Ended, Evaluated, Failed, Reached, Report, Stepped
+from hive.training.reports import (
+    BatchOrder,
+    CheckpointFile,
+    Ended,
+    Evaluated,
+    Failed,
+    Reached,
+    Report,
+    StageOrder,
+    Stepped,
+    Where,
+)
 from tests.actors.fake_wire import Host, Wire
 
-NO_ERROR: Callable[[str, dict[str, Any], int], str | None] = lambda where, values, step: None  # noqa: E731
+
+def no_error(where: str, values: dict[str, Any], step: int) -> str | None:
+    """User code without a fault."""
+    return None
 
 
 def after(state: str, values: dict[str, Any]) -> str:
@@ -41,20 +55,32 @@ class World:
         raises: (where, values, step) -> the user's traceback, or None.
         metrics: digest -> what `evaluate()` returns.
         checkpoint_every: a checkpoint besides boundaries after so many steps; None for none.
-        train_calls: how often `train()` was called, counted from outside, by (plan folder, node).
+        trained: how often `train()` was called, counted from outside.
     """
 
     step_s: float = 0.1
-    raises: Callable[[str, dict[str, Any], int], str | None] = NO_ERROR
+    raises: Callable[[str, dict[str, Any], int], str | None] = no_error
     metrics: Callable[[str], dict[str, float]] = lambda digest: {"score": int(digest[:6], 16) / 1000}
     checkpoint_every: int | None = None
     eval_every: int | None = None
     checkpoints: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
-    train_calls: dict[tuple[str, int], int] = field(default_factory=dict)
+    trained: int = 0
 
-    @property
-    def trained(self) -> int:
-        return sum(self.train_calls.values())
+
+@dataclass
+class Running:
+    """A lease while its batch runs."""
+
+    order: BatchOrder
+    state: str
+    values: dict[str, Any]
+    steps_run: int = 0
+    step: int = 0
+    saved: int = 0
+    over: bool = False
+
+    def __post_init__(self) -> None:
+        self.stage: StageOrder = self.order.stages[0]
 
 
 @dataclass
@@ -93,51 +119,60 @@ class FakeJobs:
 
     def reports(self, order: BatchOrder) -> Iterator[tuple[float, list[Report]]]:
         """What the executor would say; see hive/training/executor.py for the order of things."""
-        lease, steps_run = order.lease, 0
         state, values = self.begin(order)
+        lease = Running(order, state, values)
         for stage in order.stages:
-            step, saved = stage.start, stage.start
+            lease.stage, lease.step = stage, stage.start
+            lease.saved = lease.step
             if stage.start == stage.end:
-                if (error := self.world.raises("evaluate", values, step)) is not None:
-                    self.live = None
-                    yield 0.0, [Failed(lease, stage.node, step, 0, "evaluate", error), Ended(lease, 0, None)]
-                    return
-                metrics = self.world.metrics(state) if stage.metrics else None
-                yield 0.0, [Reached(lease, stage.node, step, 0, metrics, state, None, 0.0, 0.0)]
-            while step < stage.end:
-                if self.stopping:
-                    if steps_run and saved != step:
-                        yield 0.0, [self.reached(order, stage.node, step, steps_run, state, values, measured=False)]
-                    yield 0.0, [Ended(lease, steps_run, self.live[0] if self.live else None)]
-                    return
-                values = {name: form.value(step) for name, form in stage.forms.items()}
-                if (error := self.world.raises("train", values, step)) is not None:
-                    self.live = None
-                    failed = Failed(lease, stage.node, step + 1, steps_run, "train", error)
-                    yield self.world.step_s, [failed, Ended(lease, steps_run, None)]
-                    return
-                state, step, steps_run = after(state, values), step + 1, steps_run + 1
-                self.live = ((stage.node, step), state)
-                key = (order.file_prefix, stage.node)
-                self.world.train_calls[key] = self.world.train_calls.get(key, 0) + 1
-                said: list[Report] = [Stepped(lease, stage.node, step, steps_run, self.world.step_s, {"loss": 1.0})]
-                if self.world.eval_every and step % self.world.eval_every == 0 and step < stage.end:
-                    said.append(Evaluated(lease, stage.node, step, self.world.metrics(state)))
-                if step == stage.end and stage.metrics and (error := self.world.raises("evaluate", values, step)):
-                    self.live = None
-                    said += [
-                        Failed(lease, stage.node, step, steps_run, "evaluate", error),
-                        Ended(lease, steps_run, None),
-                    ]
-                    yield self.world.step_s, said
-                    return
-                every = self.world.checkpoint_every
-                if step == stage.end or (every is not None and step % every == 0):
-                    measured = step == stage.end and stage.metrics
-                    said.append(self.reached(order, stage.node, step, steps_run, state, values, measured=measured))
-                    saved = step
-                yield self.world.step_s, said
-        yield 0.0, [Ended(lease, steps_run, self.live[0] if self.live else None)]
+                yield from self.measure(lease)
+            while lease.step < stage.end and not lease.over:
+                yield from self.leave(lease) if self.stopping else self.step(lease)
+            if lease.over:
+                return
+        yield 0.0, [Ended(order.lease, lease.steps_run, self.live[0] if self.live else None)]
+
+    def measure(self, lease: Running) -> Iterator[tuple[float, list[Report]]]:
+        """An evaluation without a step."""
+        if (error := self.world.raises("evaluate", lease.values, lease.step)) is not None:
+            yield 0.0, self.fail(lease, "evaluate", lease.step, error)
+        else:
+            metrics, node = self.world.metrics(lease.state), lease.stage.node
+            yield 0.0, [Reached(lease.order.lease, node, lease.step, 0, metrics, lease.state, None, 0.0, 0.0)]
+
+    def leave(self, lease: Running) -> Iterator[tuple[float, list[Report]]]:
+        """The lease ends here, with a checkpoint if there is anything new to save."""
+        said: list[Report] = []
+        if lease.steps_run and lease.saved != lease.step:
+            said.append(self.reached(lease, measured=False))
+        lease.over = True
+        yield 0.0, [*said, Ended(lease.order.lease, lease.steps_run, self.live[0] if self.live else None)]
+
+    def step(self, lease: Running) -> Iterator[tuple[float, list[Report]]]:
+        """One call of `train()`, and what is due after it."""
+        world, stage, number = self.world, lease.stage, lease.order.lease
+        lease.values = {name: form.value(lease.step) for name, form in stage.forms.items()}
+        if (error := world.raises("train", lease.values, lease.step)) is not None:
+            yield world.step_s, self.fail(lease, "train", lease.step + 1, error)
+            return
+        lease.state, lease.step, lease.steps_run = after(lease.state, lease.values), lease.step + 1, lease.steps_run + 1
+        self.live = ((stage.node, lease.step), lease.state)
+        world.trained += 1
+        said: list[Report] = [Stepped(number, stage.node, lease.step, lease.steps_run, world.step_s, {"loss": 1.0})]
+        measured = stage.metrics and lease.step == stage.end
+        if not measured and world.eval_every and lease.step % world.eval_every == 0:
+            said.append(Evaluated(number, stage.node, lease.step, world.metrics(lease.state)))
+        if measured and (error := world.raises("evaluate", lease.values, lease.step)) is not None:
+            said += self.fail(lease, "evaluate", lease.step, error)
+        elif lease.step == stage.end or (world.checkpoint_every and lease.step % world.checkpoint_every == 0):
+            said.append(self.reached(lease, measured=measured))
+        yield world.step_s, said
+
+    def fail(self, lease: Running, where: Where, step: int, error: str) -> list[Report]:
+        """User code raised: the live model is gone, and the lease over."""
+        self.live, lease.over = None, True
+        number, node = lease.order.lease, lease.stage.node
+        return [Failed(number, node, step, lease.steps_run, where, error), Ended(number, lease.steps_run, None)]
 
     def begin(self, order: BatchOrder) -> tuple[str, dict[str, Any]]:
         """The state a batch starts from: the live one if it stands there, else the named checkpoint's."""
@@ -152,19 +187,13 @@ class FakeJobs:
         self.live = (order.origin, state)
         return state, values
 
-    def reached(
-        self,
-        order: BatchOrder,
-        node: int,
-        step: int,
-        steps_run: int,
-        state: str,
-        values: dict[str, Any],
-        measured: bool,
-    ) -> Reached:
-        name = order.file_name(node, step)
+    def reached(self, lease: Running, *, measured: bool) -> Reached:
+        """A checkpoint here, measured or not."""
+        number, node = lease.order.lease, lease.stage.node
+        name = lease.order.file_name(node, lease.step)
         assert name not in self.world.checkpoints, "a checkpoint's name is never written twice"
-        self.world.checkpoints[name] = (state, values)
-        metrics = self.world.metrics(state) if measured else None
-        file = CheckpointFile(name, 100, state, "cpu", 1, "")
-        return Reached(order.lease, node, step, steps_run, metrics, state, file, 0.0, 0.01)
+        self.world.checkpoints[name] = (lease.state, lease.values)
+        lease.saved = lease.step
+        metrics = self.world.metrics(lease.state) if measured else None
+        file = CheckpointFile(name, 100, lease.state, "cpu", 1, "")
+        return Reached(number, node, lease.step, lease.steps_run, metrics, lease.state, file, 0.0, 0.01)

@@ -1,9 +1,9 @@
 """A network in memory on virtual time: real actors, drawn faults, one seed.
 
 It is a driver that obeys actor.py: an actor's commit is durable before any other effect of that turn is carried out.
-Messages pass through the real codec. With faults they are dropped, repeated, delayed and reordered until `until_s`; then
-the network heals, because only then something can be demanded of it. Crashes come between any two events: before the
-commit, or after the commit and before the first message.
+Messages pass through the real codec. With faults they are dropped, repeated, delayed and reordered until `until_s`;
+then the network heals, because only then something can be demanded of it. Crashes come between any two events: before
+the commit, or after the commit and before the first message.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Wire:
             self.on_crash(host.name)
             return
         commits = [effect for effect in effects if isinstance(effect, Commit)]
-        assert effects[: len(commits)] == commits and len(commits) <= 1, "the commit comes first"
+        assert commits in ([], effects[:1]), "there is one commit, and it comes first"
         if crash is False:  # after the commit: nobody heard of it
             self.carry_out(host, list(commits))
             self.on_crash(host.name)

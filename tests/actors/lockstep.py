@@ -1,7 +1,7 @@
 """A coordinator whose peers are moved by hand, one message after the other, without a network.
 
-A `HandTrainer` trains when it is told to: it takes the grants that reach it, and says what came of them. Every digest it
-reports names its lease, so that it shows whose record stands.
+A `HandTrainer` trains when it is told to: it takes the grants that reach it, and says what came of them. Every digest
+it reports names its lease, so that it shows whose record stands.
 """
 
 from __future__ import annotations
@@ -30,12 +30,17 @@ from hive.actors.messages import (
     TrainerBeat,
     TrainerExited,
 )
+from hive.planner.sequences import Constant, MultiStep
 from hive.planner.space import Config
 from hive.storage.memory_store import MemoryStore
 from hive.storage.records import CheckpointFile
 from tests.actors.fake_cluster import asked, opening
 
 M = TypeVar("M", bound=Message)
+
+STRAIGHT: Config = {"lr": Constant(1)}
+DROPPED: Config = {"lr": MultiStep(1, [10], 0.1)}
+OTHER: Config = {"lr": Constant(2)}
 
 
 class Lockstep:
@@ -187,11 +192,13 @@ class HandTrainer:
         """The lease is over; with an error, because the next step could not be trained."""
         assert self.grant is not None
         node = self.grant.stages[min(self.stage, len(self.grant.stages) - 1)].node
-        failed = (None, None) if error is None else (node, self.step + 1)
+        failed = None if error is None else self.step + 1
         lease, self.grant = self.grant.lease, None
         self.number += 1
         self.lockstep.lost_steps += self.steps_run - self.noted
-        ended = LeaseEnded(self.name, self.number, lease, self.steps_run, None, self.held, *failed, error)
+        ended = LeaseEnded(
+            self.name, self.number, lease, self.steps_run, None, self.held, node if failed else None, failed, error
+        )
         self.lockstep.say(self.name, ended)
 
     def stop_if_told(self) -> bool:
@@ -211,3 +218,27 @@ class HandTrainer:
         self.grant = None
         self.lockstep.say("node", TrainerExited("node", 1, self.name, code, tail))
         assert self.lockstep.heard("node", Noted)
+
+
+def opened(**settings: object) -> tuple[Lockstep, HandTrainer]:
+    """A coordinator with one open run and one idle trainer."""
+    lockstep = Lockstep(CoordinatorSettings(**settings))  # type: ignore[arg-type]
+    lockstep.open()
+    return lockstep, lockstep.trainer()
+
+
+def busy(*requests: tuple[int, Config, int], **settings: object) -> tuple[Lockstep, HandTrainer]:
+    """The same, with these asked and the first batch granted."""
+    lockstep, trainer = opened(**settings)
+    lockstep.ask("run", *requests)
+    assert trainer.take()
+    return lockstep, trainer
+
+
+def stages(trainer: HandTrainer) -> list[tuple[int, int, int, bool]]:
+    assert trainer.grant is not None
+    return [(stage.node, stage.start, stage.end, stage.metrics) for stage in trainer.grant.stages]
+
+
+def told(lockstep: Lockstep, run: str = "run") -> list[tuple[int, int, str | None]]:
+    return [(answer.trial, answer.step, answer.error) for answer in lockstep.answers(run)]

@@ -98,4 +98,4 @@ def test_closed_run_keeps_its_record_only() -> None:
     asking.run.answer(0, Place(0, 5), None)
     asking.run.forget()
     assert asking.counts.steps_asked == 5
-    assert not (asking.run.wants or asking.run.asked or asking.run.reach or asking.run.journal)
+    assert [asking.run.wants, asking.run.asked, asking.run.reach, asking.run.journal] == [{}, {}, {}, []]

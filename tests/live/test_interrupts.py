@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,17 @@ def test_run_ends_at_once_when_interrupted_again(option: str, start: Start, tmp_
     assert "Traceback" not in command.err
 
 
-def test_run_stops_when_interrupted_before_its_first_step(start: Start, tmp_path: Path) -> None:
+def test_run_stops_when_interrupted_before_its_first_step(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with tempfile.TemporaryDirectory() as sockets:  # not in tmp_path: a socket's path has 107 bytes at most
+        monkeypatch.setenv("TMPDIR", sockets)
+        stop_before_the_first_step(start, tmp_path)
+        assert list(Path(sockets).iterdir()) == [], "whoever ended by itself tidied up; whoever was killed did not"
+
+
+def stop_before_the_first_step(start: Start, tmp_path: Path) -> None:
+    """Ctrl-C while the processes are still being started."""
     file = StudyFile.write(tmp_path / "study", SLOW)
     command = start("run", file.path, "--trainers", "2")
     wait_until(lambda: command.members("coordinator"), "the coordinator to be started")

@@ -257,6 +257,14 @@ def test_root_held_by_another_run_is_refused_with_who_holds_it(start: Start, tmp
     assert first.wait().code == 0, first.err
 
 
+def test_summary_that_cannot_be_written_is_refused_before_anything_is_trained(start: Start, tmp_path: Path) -> None:
+    file = StudyFile.write(tmp_path / "study", TOY)
+    command = start("run", file.path, "--json", "nowhere/summary.json").wait()
+    assert command.code == 2
+    one_clear_error(command, "nowhere/summary.json", "--json")
+    assert file.steps() == 0
+
+
 @pytest.mark.parametrize("option", ["--inline", "--trainers=1"])
 @pytest.mark.parametrize("root", ["/proc/hive", "study/toy.py/root"])
 def test_root_that_cannot_be_written_is_one_clear_error(option: str, root: str, run: Run, tmp_path: Path) -> None:

@@ -80,7 +80,8 @@ def test_isolation_puts_back_what_a_call_touched(undone: bool) -> None:
     before = look()
     try:
         if undone:
-            with Isolation(trainer, 0, buffers=True):
+            with Isolation(trainer, 0) as isolation:
+                isolation.keep_buffers()
                 touch()
         else:
             touch()
@@ -94,7 +95,8 @@ def test_isolation_keeps_the_buffers_themselves() -> None:
     trainer = holder()
     net = trainer.deep[0]["x"][0].net
     mean = net[0].running_mean
-    with Isolation(trainer, 0, buffers=True):
+    with Isolation(trainer, 0) as isolation:
+        isolation.keep_buffers()
         net[0].running_mean = torch.ones(2)
     assert net[0].running_mean is mean
 

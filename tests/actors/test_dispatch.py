@@ -1,0 +1,256 @@
+"""What trainers and nodes say to the coordinator: who gets which batch, and what is lost with a trainer."""
+
+from __future__ import annotations
+
+import math
+
+from hive.actors.coordinator import CoordinatorSettings
+from hive.actors.messages import (
+    Grant,
+    LeaseEnded,
+    Noted,
+    RetireTrainer,
+    StartTrainer,
+    StopLease,
+    TrainerBroken,
+    TrainerExited,
+)
+from hive.storage.records import LossRecord
+from tests.actors.fake_cluster import assert_adds_up
+from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, Lockstep, busy, opened, stages, told
+
+
+def test_lost_grant_is_said_again_when_the_trainer_shows_that_it_has_none() -> None:
+    lockstep, trainer = opened()
+    lockstep.ask("run", (0, STRAIGHT, 5))
+    (lost,) = lockstep.heard(trainer.name, Grant)
+    trainer.beat()
+    assert trainer.grant == lost
+
+
+def test_grant_of_a_crashed_coordinator_is_said_again_by_the_next() -> None:
+    lockstep, trainer = opened()
+    lockstep.ask("run", (0, STRAIGHT, 5))
+    lockstep.restart()
+    trainer.beat()
+    assert stages(trainer) == [(0, 0, 5, True)]
+    trainer.train()
+    assert told(lockstep) == [(0, 5, None)]
+
+
+def test_notices_are_applied_in_their_order_and_once() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5), (0, STRAIGHT, 9))
+    quiet = Lockstep()  # hears what the trainer says now, in place of the coordinator
+    trainer.lockstep = quiet
+    trainer.train()
+    first, second = trainer.notices
+    assert trainer.grant is None
+    ended = LeaseEnded(trainer.name, 3, 1, 9)
+    noted = []
+    for message in (second, ended, first, first, second, ended, ended, first):
+        lockstep.say(trainer.name, message)
+        noted += [note.number for note in lockstep.heard(trainer.name, Noted)]
+    assert noted == [0, 0, 1, 1, 2, 3, 3, 1]
+    assert told(lockstep) == [(0, 5, None), (0, 9, None)]
+    assert lockstep.books.runs["run"].record.counts.steps_run == 9
+    assert not lockstep.books.leases.leases
+
+
+def test_stale_lease_s_notices_change_nothing_and_it_is_told_to_stop() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5), lease_s=10.0)
+    lockstep.beat(10.1)
+    before = list(lockstep.store.entries.items())
+    trainer.train(5)
+    assert list(lockstep.store.entries.items()) == before
+    assert lockstep.heard(trainer.name, StopLease) == [StopLease(trainer.name, 1)]
+    assert told(lockstep) == []
+
+
+def test_trainer_that_shows_a_stale_lease_is_told_to_stop_it() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5), lease_s=10.0)
+    lockstep.beat(10.1)
+    trainer.beat()
+    assert StopLease(trainer.name, 1) in lockstep.heard(trainer.name, StopLease)
+
+
+def test_trainer_that_beats_keeps_its_lease() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5), lease_s=10.0)
+    for _ in range(5):
+        lockstep.beat(9.0)
+        trainer.beat()
+    assert list(lockstep.books.leases.leases) == [1]
+
+
+def test_node_manager_s_beat_keeps_the_leases_of_trainers_that_it_runs() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5), lease_s=10.0)
+    for number in range(5):
+        lockstep.beat(9.0)
+        lockstep.node_beat(number, trainer.name)
+    assert list(lockstep.books.leases.leases) == [1]
+
+
+def test_unknown_node_manager_s_beat_ends_the_leases_of_trainers_that_it_does_not_run() -> None:
+    lockstep, _ = busy((0, STRAIGHT, 5))
+    lockstep.node_beat(1, None)
+    assert not lockstep.books.leases.leases
+
+
+def test_node_manager_s_beat_from_before_a_trainer_s_start_loses_no_lease() -> None:
+    lockstep, trainer = opened()
+    lockstep.node_beat(1, trainer.name)
+    lockstep.ask("run", (0, STRAIGHT, 5))
+    lockstep.node_beat(2, None)
+    assert list(lockstep.books.leases.leases) == [1]
+    lockstep.node_beat(1, None, incarnation="second")
+    assert not lockstep.books.leases.leases
+
+
+def test_interval_checkpoint_is_where_the_next_trainer_goes_on() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 20))
+    trainer.train(7)
+    trainer.reach()
+    trainer.train(3)
+    trainer.exit()
+    second = lockstep.trainer("node/0/2")
+    assert second.grant is not None
+    assert (second.grant.origin, second.grant.checkpoint) == ((0, 7), "key-1/0-7-1.safetensors")
+    second.train()
+    counts = lockstep.books.runs["run"].record.counts
+    assert (counts.steps_run, counts.failure) == (23, 3)
+    assert_adds_up(counts)
+
+
+def test_request_at_a_boundary_that_is_reached_unmeasured_is_measured_afterwards() -> None:
+    lockstep, trainer = busy((0, DROPPED, 20))
+    lockstep.ask("run", (1, STRAIGHT, 10))
+    trainer.train(10)
+    assert told(lockstep) == []
+    second = lockstep.trainer("node/0/2")
+    assert stages(second) == [(0, 10, 10, True)]
+    assert second.grant is not None
+    assert second.grant.build_values == {"lr": 1}
+    second.train()
+    assert told(lockstep) == [(1, 10, None)]
+    trainer.train()
+    assert_adds_up(lockstep.books.runs["run"].record.counts)
+
+
+def test_branch_asked_for_too_late_is_repeated_and_counted_as_such() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 20))
+    trainer.train()
+    lockstep.ask("run", (1, DROPPED, 15))
+    trainer.take()
+    assert stages(trainer) == [(0, 0, 10, False), (1, 10, 15, True)]
+    trainer.train()
+    counts = lockstep.books.runs["run"].record.counts
+    assert (counts.steps_distinct, counts.steps_run, counts.late_branch) == (25, 35, 10)
+    assert_adds_up(counts)
+
+
+def test_metrics_that_are_not_a_number_are_told_as_they_are() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5))
+    trainer.step, trainer.steps_run = 5, 5
+    trainer.reach({"score": math.nan, "loss": math.inf})
+    (answer,) = lockstep.answers("run")
+    assert answer.metrics is not None
+    assert math.isnan(answer.metrics["score"])
+    assert (answer.metrics["loss"], answer.error) == (math.inf, None)
+
+
+def test_user_failure_fails_exactly_the_requests_behind_it() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 8), (1, STRAIGHT, 15), (2, DROPPED, 20), (3, OTHER, 5))
+    trainer.train(8)
+    trainer.train(4)  # through the branch at 10, two steps into the next stage
+    trainer.end(error="Boom")
+    assert sorted(told(lockstep)) == [(0, 8, None), (2, 20, "Boom")]
+    while trainer.take():
+        trainer.train()
+    assert sorted(told(lockstep)) == [(0, 8, None), (1, 15, None), (2, 20, "Boom"), (3, 5, None)]
+
+
+def test_failure_is_no_answer_a_new_run_tries_again() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5))
+    trainer.end(error="Boom")
+    lockstep.open("second")
+    lockstep.ask("second", (0, STRAIGHT, 5))
+    assert trainer.take()
+    trainer.train()
+    assert told(lockstep, "second") == [(0, 5, None)]
+    assert told(lockstep) == [(0, 5, "Boom")]
+
+
+def test_failed_measurement_alone_fails_one_request() -> None:
+    lockstep, trainer = busy((0, DROPPED, 20))
+    lockstep.ask("run", (1, STRAIGHT, 10))
+    trainer.train()
+    assert trainer.take()
+    lease = trainer.last_lease
+    lockstep.say(trainer.name, LeaseEnded(trainer.name, 1, lease, 0, None, None, 0, 10, "Boom"))
+    assert told(lockstep) == [(0, 20, None), (1, 10, "Boom")]
+
+
+def test_after_as_many_losses_as_are_allowed_the_requests_fail_with_the_exit_s_text() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5), (1, OTHER, 4), attempts_max=3)
+    for born in range(2, 5):
+        assert told(lockstep) == []
+        trainer.exit(code=-9, tail="Killed")
+        trainer = lockstep.trainer(f"node/0/{born}")
+        lockstep.restart()  # losses are remembered
+        trainer.beat()
+    ((trial, step, error),) = told(lockstep)
+    assert (trial, step) == (0, 5)
+    assert error is not None
+    assert "signal 9" in error
+    assert "Killed" in error
+    assert "3 times" in error
+    trainer.train()
+    assert told(lockstep)[1] == (1, 4, None)
+    assert not list(lockstep.store.scan(LossRecord))
+
+
+def test_progress_makes_earlier_losses_forgotten() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 20), attempts_max=2)
+    trainer.exit()
+    for step in (4, 8):
+        trainer = lockstep.trainer(f"node/0/{step}")
+        trainer.train(4)
+        trainer.reach()
+        assert not list(lockstep.store.scan(LossRecord))
+        trainer.exit()
+    assert told(lockstep) == []
+
+
+def test_broken_trainer_fails_what_its_plan_waits_for_and_is_retired() -> None:
+    lockstep = Lockstep()
+    lockstep.open()
+    lockstep.node_beat(1, None)
+    lockstep.ask("run", (0, STRAIGHT, 5))
+    (order,) = lockstep.heard("node", StartTrainer)
+    lockstep.say(order.trainer, TrainerBroken(order.trainer, "key-1", "no module named toy"))
+    assert told(lockstep) == [(0, 5, "no module named toy")]
+    assert lockstep.heard("node", RetireTrainer) == [RetireTrainer(order.trainer)]
+    lockstep.say("node", TrainerExited("node", 1, order.trainer, 0))
+    lockstep.ask("run", (0, STRAIGHT, 5))
+    lockstep.say(order.trainer, TrainerBroken(order.trainer, "key-1", "said long ago"))
+    assert len(told(lockstep)) == 1
+
+
+def test_trainers_that_never_get_to_speak_fail_the_plan_after_as_many_as_are_allowed() -> None:
+    lockstep = Lockstep(CoordinatorSettings(attempts_max=2))
+    lockstep.open()
+    lockstep.node_beat(1, None)
+    lockstep.ask("run", (0, STRAIGHT, 5))
+    for number in (1, 2):
+        assert told(lockstep) == []
+        (order,) = lockstep.heard("node", StartTrainer)
+        lockstep.say("node", TrainerExited("node", number, order.trainer, -4, "Illegal instruction"))
+    ((_, _, error),) = told(lockstep)
+    assert error is not None
+    assert "Illegal instruction" in error
+
+
+def test_end_of_a_trainer_that_nobody_knows_is_noted() -> None:
+    lockstep = Lockstep()
+    lockstep.node_beat(1, "node/0/7")
+    lockstep.say("node", TrainerExited("node", 4, "node/0/7", 1))
+    assert lockstep.heard("node", Noted) == [Noted(4)]

@@ -1,0 +1,216 @@
+"""The driver: commits come before everything else, networks carry what is a message and survive what is none."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import zmq
+
+from hive.actors.actor import Called, Commit, Deliver, Effect, Event, Received, Send, StartTimer, TimerFired
+from hive.actors.messages import Message, Noted, Refused, StatusQuery
+from hive.actors.runtime import Hub, Runtime, ZmqNetwork, check_address
+from hive.errors import StoreError, StudyError
+from hive.storage.memory_store import MemoryStore
+from hive.storage.records import CounterRecord
+from hive.storage.store import Put, Write
+
+BOUND_S = 10.0
+
+
+class Scripted:
+    """An actor that answers each event with what its script says; it keeps what it was given."""
+
+    def __init__(self, script: Callable[[Event], Sequence[Effect]]) -> None:
+        self.script = script
+        self.events: list[Event] = []
+        self.times: list[float] = []
+
+    def start(self, now: float) -> Sequence[Effect]:
+        """Nothing."""
+        return []
+
+    def handle(self, event: Event, now: float) -> Sequence[Effect]:
+        """By the script."""
+        self.events.append(event)
+        self.times.append(now)
+        return self.script(event)
+
+
+class LoggedStore(MemoryStore):
+    """A store that logs its commits, and may fail."""
+
+    def __init__(self, log: list[str], fails: bool = False) -> None:
+        super().__init__()
+        self.log, self.fails = log, fails
+
+    def commit(self, writes: Sequence[Write]) -> None:
+        """Log and commit."""
+        if self.fails:
+            raise StoreError("the disk is full")
+        self.log.append(f"commit {len(writes)}")
+        super().commit(writes)
+
+
+def run(work: Coroutine[Any, Any, Any]) -> None:
+    """To its end, within a bound."""
+    asyncio.run(asyncio.wait_for(work, BOUND_S))
+
+
+def counted(event: Event) -> Sequence[Effect]:
+    """A write, then a word about it."""
+    assert isinstance(event, Called)
+    return [Commit((Put(CounterRecord("n", event.call)),)), Deliver(event.call)]
+
+
+def test_runtime_commits_all_turns_as_one_before_it_carries_out_any_other_effect() -> None:
+    log: list[str] = []
+
+    async def work() -> None:
+        runtime = Runtime(
+            Scripted(counted),
+            Hub().network("a"),
+            store=LoggedStore(log),
+            deliver=lambda answer: log.append(f"deliver {answer}"),
+        )
+        runtime.start()
+        for number in range(3):
+            runtime.post(Called(number))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        runtime.close()
+
+    run(work())
+    assert log == ["commit 3", "deliver 0", "deliver 1", "deliver 2"]
+
+
+def test_runtime_fails_and_says_nothing_when_a_commit_fails() -> None:
+    log: list[str] = []
+
+    async def work() -> None:
+        runtime = Runtime(Scripted(counted), Hub().network("a"), store=LoggedStore(log, True), deliver=log.append)
+        runtime.start()
+        runtime.post(Called(1))
+        with pytest.raises(StoreError, match="disk is full"):
+            await runtime.failed
+
+    run(work())
+    assert log == []
+
+
+def test_runtime_shows_its_actor_a_time_that_never_goes_back() -> None:
+    clock = iter([5.0, 7.0, 6.0, 8.0])
+    actor = Scripted(lambda event: [])
+
+    async def work() -> None:
+        runtime = Runtime(actor, Hub().network("a"), clock=lambda: next(clock))
+        runtime.start()
+        for number in range(3):
+            runtime.post(Called(number))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    run(work())
+    assert actor.times == [7.0, 7.0, 8.0]
+
+
+def test_timer_of_the_same_name_is_replaced() -> None:
+    async def work() -> None:
+        done = asyncio.get_running_loop().create_future()
+
+        def script(event: Event) -> Sequence[Effect]:
+            if isinstance(event, TimerFired):
+                done.set_result(event.name)
+                return []
+            return [StartTimer("beat", 3600.0), StartTimer("beat", 0.0)]
+
+        runtime = Runtime(Scripted(script), Hub().network("a"))
+        runtime.start()
+        runtime.post(Called(1))
+        assert await done == "beat"
+        assert len(runtime.timers) == 1
+        runtime.close()
+
+    run(work())
+
+
+def test_event_from_another_thread_wakes_the_loop() -> None:
+    async def work() -> None:
+        heard = asyncio.get_running_loop().create_future()
+        runtime = Runtime(Scripted(lambda event: [Deliver(event)]), Hub().network("a"), deliver=heard.set_result)
+        runtime.start()
+        await asyncio.to_thread(runtime.post_from_thread, Called("here"))
+        assert await heard == Called("here")
+
+    run(work())
+
+
+def test_hub_carries_messages_between_members_and_drops_those_for_nobody() -> None:
+    heard: list[tuple[str, Message]] = []
+    hub = Hub()
+    one, two = hub.network("one"), hub.network("two")
+    two.attach(lambda sender, message: heard.append((sender, message)))
+    one.send("two", Noted(3))
+    one.send("nobody", Noted(4))
+    two.close()
+    one.send("two", Noted(5))
+    assert heard == [("one", Noted(3))]
+
+
+def test_sockets_carry_messages_both_ways_and_refuse_garbage(tmp_path: Path) -> None:
+    async def work() -> None:
+        heard: asyncio.Queue[tuple[str, str, Message]] = asyncio.Queue()
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        address = f"ipc://{tmp_path}/c"
+        client = ZmqNetwork(context, "client")
+        client.connect("server", address)  # before anybody listens there
+        client.attach(lambda sender, message: heard.put_nowait(("client", sender, message)))
+        client.send("server", StatusQuery())
+        server = ZmqNetwork(context, "server", address)
+        server.attach(lambda sender, message: heard.put_nowait(("server", sender, message)))
+        assert await heard.get() == ("server", "client", StatusQuery())
+        server.send("client", Noted(7))
+        assert await heard.get() == ("client", "server", Noted(7))
+
+        client.dealers["server"].send(b"\x01garbage")
+        to, sender, message = await heard.get()
+        assert (to, sender) == ("client", "server")
+        assert isinstance(message, Refused)
+        client.send("server", Noted(8))
+        assert await heard.get() == ("server", "client", Noted(8)), "garbage disturbs nobody"
+        server.send("stranger", Noted(9))
+        client.close()
+        server.close()
+        context.term()
+
+    run(work())
+
+
+def test_runtime_hands_its_actor_what_the_network_brings(tmp_path: Path) -> None:
+    async def work() -> None:
+        hub, heard = Hub(), asyncio.get_running_loop().create_future()
+        asker = hub.network("asker")
+        asker.attach(lambda sender, message: heard.set_result((sender, message)))
+        actor = Scripted(lambda event: [Send(event.sender, Noted(1))] if isinstance(event, Received) else [])
+        Runtime(actor, hub.network("actor")).start()
+        asker.send("actor", StatusQuery())
+        assert await heard == ("actor", Noted(1))
+        assert actor.events == [Received("asker", StatusQuery())]
+
+    run(work())
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:7077", "tcp://localhost:1", "tcp://[::1]:7077", "ipc:///tmp/a"])
+def test_address_that_only_this_machine_reaches_is_taken(address: str) -> None:
+    assert check_address(address) == address
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://0.0.0.0:7077", "tcp://10.0.0.1:1", "tcp://host:1", "udp://127.0.0.1:1", "ipc://", "", "7077"]
+)
+def test_address_that_others_may_reach_or_that_is_none_is_refused(address: str) -> None:
+    with pytest.raises(StudyError, match=r"address|loopback"):
+        check_address(address)
