@@ -120,9 +120,8 @@ class Study:
         """Run a tuner to its end. Called again, with this or another tuner, it goes on with the same trials.
 
         Raises:
-            StudyError: it was reached while a trainer imports the file, or from a running event loop; the root is
-                held by
-                another run; the space's names are not those of the study's earlier tuner.
+            StudyError: it was reached while a trainer imports the file, or from a running event loop; the root is held
+                by another run; the space's names are not those of the study's earlier tuner.
             KeyboardInterrupt: Ctrl-C; what was trained is kept, and the next run goes on from there.
         """
         self.check_place(f"study.run({type(tuner).__name__}(...))")

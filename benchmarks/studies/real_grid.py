@@ -92,7 +92,7 @@ space = GridSpace(
             *(Step(0.1, size, gamma) for size in (4, 6, 8) for gamma in (0.1, 0.5)),
             *(Warmup(2, 0.1, then=Step(0.1, size, gamma)) for size, gamma in [(6, 0.1), (6, 0.5), (8, 0.1)]),
             Exponential(0.08, 0.9),
-            Chain([[Exponential(0.08, 0.9), 10], [Constant(0.001), None]]),
+            Chain([(Exponential(0.08, 0.9), 10), (Constant(0.001), None)]),
             Exponential(0.06, 0.8),
         ],
         "momentum": [Constant(0.9), Constant(0.8)],

@@ -5,9 +5,8 @@ inbox, lets the actor handle event by event, commits all `Commit` effects of the
 then carries out the others in order. So nothing is said before it is durable. If the commit fails, the driver throws
 the actor away and makes a new one from the store; that is also what a restart is.
 
-`now` is Unix time in seconds and never decreases within one driver. This module must not know any message, any actor,
-or any
-driver.
+`now` is Unix time in seconds and never decreases within one driver. This module must not know any message, any
+actor, or any driver.
 """
 
 from __future__ import annotations
