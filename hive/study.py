@@ -41,6 +41,9 @@ __all__ = ["Study", "run_options"]
 CHECKPOINT_EVERY_S = 60.0
 """Besides boundaries: what a crash may cost."""
 
+NAME_LENGTH_MAX = 80
+"""A run's name is its study's and 17 characters more, and has 100 at most on the wire."""
+
 SILENCE_S = 5.0
 """A coordinator that has not answered by then is worth a word: one of the run's own answers within a second or two."""
 
@@ -367,6 +370,7 @@ def check(study: Study) -> None:
             "a subclass of hive.Trainer",
         ),
         (study.mode in ("min", "max"), "mode", '"min" or "max"'),
+        (len(study.name) <= NAME_LENGTH_MAX, "name", f"at most {NAME_LENGTH_MAX} characters"),
         (isinstance(study.dataset, str), "dataset", "a string"),
         (whole(study.seed, 0) and study.seed < 2**63, "seed", "a whole number from 0"),
         (study.eval_every is None or whole(study.eval_every, 1), "eval_every", "a whole number from 1, or None"),

@@ -25,7 +25,7 @@ This module must not know sockets, bytes, or what any actor does with a message.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -37,6 +37,7 @@ __all__ = [
     "Ask",
     "AskedTrial",
     "CloseRun",
+    "Count",
     "Curve",
     "CurveQuery",
     "Curves",
@@ -44,6 +45,7 @@ __all__ = [
     "GrantedStage",
     "LeaseEnded",
     "Message",
+    "Name",
     "NodeBeat",
     "NodeWelcome",
     "Noted",
@@ -76,6 +78,13 @@ class Part(msgspec.Struct, frozen=True, omit_defaults=True):
     """The base of what messages are made of."""
 
 
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
+"""What becomes part of a key in the store. A key has 511 bytes at most, and a character up to four."""
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""A step, a number, or an identity: from 0, and no larger than a key in the store can hold."""
+
+
 # -- a session and the coordinator ----------------------------------------------------------------------------
 
 
@@ -91,10 +100,10 @@ class OpenRun(Message, frozen=True):
         parts: by name, the hash of each piece of code that the trainer can reach.
     """
 
-    run: str
-    number: int
-    study: str
-    plan_key: str
+    run: Name
+    number: Count
+    study: Name
+    plan_key: Name
     merge: bool
     fresh: bool
     source: TrainerSource
@@ -105,54 +114,54 @@ class OpenRun(Message, frozen=True):
 class AskedTrial(Part, frozen=True):
     """A trial and the step up to which it should be trained (>= 1). `config`: its sequences' descriptors by name."""
 
-    trial: int
-    step: int
+    trial: Count
+    step: Count
     config: dict[str, dict[str, Any]]
 
 
 class Ask(Message, frozen=True):
     """Requests made together: all are applied before anything is granted."""
 
-    run: str
-    number: int
+    run: Name
+    number: Count
     requests: list[AskedTrial]
 
 
 class Release(Message, frozen=True):
     """These trials want nothing more."""
 
-    run: str
-    number: int
-    trials: list[int]
+    run: Name
+    number: Count
+    trials: list[Count]
 
 
 class CloseRun(Message, frozen=True):
     """The run is over: it wants nothing more."""
 
-    run: str
-    number: int
+    run: Name
+    number: Count
 
 
 class SessionBeat(Message, frozen=True):
     """The session lives. `told`: the number of the last answer it has, 0 for none."""
 
-    run: str
-    told: int
+    run: Name
+    told: Count
 
 
 class Opened(Message, frozen=True):
     """The run is open on `plan`. `note`: what the user should know, such as which code changed since the last plan."""
 
-    run: str
-    plan: str
+    run: Name
+    plan: Name
     note: str = ""
 
 
 class Applied(Message, frozen=True):
     """Everything that the session said up to `number` is durable."""
 
-    run: str
-    number: int
+    run: Name
+    number: Count
 
 
 class Told(Message, frozen=True):
@@ -164,10 +173,10 @@ class Told(Message, frozen=True):
         error: why there is no answer: the user's traceback, or what hive saw; None for an answer.
     """
 
-    run: str
-    number: int
-    trial: int
-    step: int
+    run: Name
+    number: Count
+    trial: Count
+    step: Count
     metrics: dict[str, float] | None = None
     digest: str | None = None
     error: str | None = None
@@ -182,10 +191,10 @@ class RunState(Message, frozen=True):
         settled: nothing that it asked for is open, and no batch is out whose steps go to its counts: they are final.
     """
 
-    run: str
+    run: Name
     counts: RunCounts
-    busy: int
-    trainers: int
+    busy: Count
+    trainers: Count
     settled: bool = False
 
 
@@ -202,9 +211,9 @@ class Refused(Message, frozen=True):
 class GrantedStage(Part, frozen=True):
     """The steps [start, end) under a node; `forms`: the node's, as data; `metrics`: whether to measure at the end."""
 
-    node: int
-    start: int
-    end: int
+    node: Count
+    start: Count
+    end: Count
     forms: dict[str, list[Any]]
     metrics: bool
 
@@ -219,8 +228,8 @@ class Grant(Message, frozen=True):
         build_values: every hyper-parameter's value in the step before (of step 0 for a fresh start).
     """
 
-    trainer: str
-    lease: int
+    trainer: Name
+    lease: Count
     stages: list[GrantedStage]
     build_values: dict[str, Any]
     origin: tuple[int, int] | None = None
@@ -230,27 +239,27 @@ class Grant(Message, frozen=True):
 class StopLease(Message, frozen=True):
     """Nobody wants what the lease would reach, or it is no longer this trainer's: leave it at the next step."""
 
-    trainer: str
-    lease: int
+    trainer: Name
+    lease: Count
 
 
 class Noted(Message, frozen=True):
     """What the peer said is durable: of a trainer, everything under `lease` up to `number`, and all of earlier leases;
     of a node manager, just what had this number."""
 
-    number: int
-    lease: int = 0
+    number: Count
+    lease: Count = 0
 
 
 class TrainerBeat(Message, frozen=True):
     """A trainer lives. `lease`: what it runs, None if idle; `held`: the place of the live model, if it can go on."""
 
-    trainer: str
-    node: str
-    plan: str
-    lease: int | None = None
-    step: int = 0
-    steps_run: int = 0
+    trainer: Name
+    node: Name
+    plan: Name
+    lease: Count | None = None
+    step: Count = 0
+    steps_run: Count = 0
     held: tuple[int, int] | None = None
 
 
@@ -263,12 +272,12 @@ class Notice(Message, frozen=True):
         train_s: seconds that this lease's `train()` calls since its last notice took.
     """
 
-    trainer: str
-    number: int
-    lease: int
-    node: int
-    step: int
-    steps_run: int
+    trainer: Name
+    number: Count
+    lease: Count
+    node: Count
+    step: Count
+    steps_run: Count
     digest: str
     train_s: float = 0.0
     save_s: float = 0.0
@@ -286,22 +295,22 @@ class LeaseEnded(Message, frozen=True):
         load_s: seconds from the grant to the first step; None unless the state came from a checkpoint's file.
     """
 
-    trainer: str
-    number: int
-    lease: int
-    steps_run: int
+    trainer: Name
+    number: Count
+    lease: Count
+    steps_run: Count
     load_s: float | None = None
     held: tuple[int, int] | None = None
-    failed_node: int | None = None
-    failed_step: int | None = None
+    failed_node: Count | None = None
+    failed_step: Count | None = None
     error: str | None = None
 
 
 class TrainerBroken(Message, frozen=True):
     """The trainer's class cannot be had: its module does not import, or its code is not the plan's."""
 
-    trainer: str
-    plan: str
+    trainer: Name
+    plan: Name
     error: str
 
 
@@ -311,8 +320,8 @@ class TrainerBroken(Message, frozen=True):
 class Slot(Part, frozen=True):
     """A device and the trainer process that runs on it, None for none."""
 
-    device: str
-    trainer: str | None = None
+    device: Name
+    trainer: Name | None = None
 
 
 class NodeBeat(Message, frozen=True):
@@ -323,10 +332,10 @@ class NodeBeat(Message, frozen=True):
         number: counts the beats of this incarnation: one that comes late says nothing any more.
     """
 
-    node: str
-    incarnation: str
+    node: Name
+    incarnation: Name
     slots: list[Slot]
-    number: int = 0
+    number: Count = 0
 
 
 class NodeWelcome(Message, frozen=True):
@@ -343,9 +352,9 @@ class StartTrainer(Message, frozen=True):
         checkpoints: the folder of the checkpoint files.
     """
 
-    slot: int
-    trainer: str
-    plan: str
+    slot: Count
+    trainer: Name
+    plan: Name
     source: TrainerSource
     fingerprint: str
     checkpoints: str
@@ -354,15 +363,15 @@ class StartTrainer(Message, frozen=True):
 class RetireTrainer(Message, frozen=True):
     """End a trainer that is not needed any more, or that nobody knows."""
 
-    trainer: str
+    trainer: Name
 
 
 class TrainerExited(Message, frozen=True):
     """A trainer's process is gone. `code`: negative for a signal; `tail`: the end of what it wrote."""
 
-    node: str
-    number: int
-    trainer: str
+    node: Name
+    number: Count
+    trainer: Name
     code: int
     tail: str = ""
 
@@ -373,30 +382,30 @@ class TrainerExited(Message, frozen=True):
 class Point(Part, frozen=True):
     """Metrics at a step of a node. `kind`: "train" for what `train()` returned, "eval" for `evaluate()`."""
 
-    node: int
-    step: int
-    kind: str
+    node: Count
+    step: Count
+    kind: Name
     metrics: dict[str, float]
 
 
 class Curve(Message, frozen=True):
     """Points of a plan's curves; what is lost on the way is lost."""
 
-    plan: str
+    plan: Name
     points: list[Point]
 
 
 class CurveQuery(Message, frozen=True):
     """All points of one node of a plan."""
 
-    plan: str
-    node: int
+    plan: Name
+    node: Count
 
 
 class Curves(Message, frozen=True):
     """The answer to a CurveQuery, by step."""
 
-    plan: str
+    plan: Name
     points: list[Point]
 
 

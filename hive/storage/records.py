@@ -1,7 +1,7 @@
 """What the coordinator keeps in its store: one frozen, typed record for each kind of fact.
 
 A record names its table and its key; `encode` and `decode` are its codec (MessagePack, validated). Records hold plain
-values only. This module must not know where records are kept, who writes them, or what a trainer is. """
+values only. This module must not know where records are kept, who writes them, or what a trainer is."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from hive.actors import wire
-from hive.actors.messages import MESSAGES, Ask, AskedTrial, Message, SessionBeat, Status
+from hive.actors.messages import MESSAGES, Ask, AskedTrial, Message, Release, SessionBeat, Status
 from hive.errors import ProtocolError
 
 
@@ -31,6 +31,11 @@ def test_every_kind_of_message_is_on_the_wire() -> None:
         (b"\x01" + msgspec.msgpack.encode({"type": "Gossip"}), "Gossip"),
         (b"\x01" + msgspec.msgpack.encode({"type": "SessionBeat", "run": "r"}), "told"),
         (b"\x01" + msgspec.msgpack.encode({"type": "SessionBeat", "run": "r", "told": "3"}), "told"),
+        (wire.encode(SessionBeat("run", -1)), "told"),
+        (wire.encode(SessionBeat("run", 2**63)), "told"),
+        (wire.encode(SessionBeat("", 3)), "run"),
+        (wire.encode(SessionBeat("r" * 101, 3)), "run"),
+        (wire.encode(Release("run", 2, [-1])), "trials"),
         (wire.encode(SessionBeat("run", 3)) + b"\x00", "not a message"),
         (wire.encode(SessionBeat("run", 3))[:-1], "not a message"),
         (b"\x01\x82\xa4type\xa6Status\xa5state" + b"\x81\xa1a" * 100_000, "recursion"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive.actors import wire
-from hive.actors.messages import MESSAGES, Message
+from hive.actors.messages import MESSAGES, Count, Message, Name
 from hive.errors import ProtocolError, StoreError
 from hive.storage import records
 from hive.storage.records import Record
@@ -30,6 +30,8 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     float: st.floats(),
     bool: st.booleans(),
     type(None): st.none(),
+    Name: st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
+    Count: st.integers(0, 2**63 - 1),
 }
 RECORDS = [kind for kind in Record.__subclasses__() if kind.__module__ == records.__name__]
 
@@ -54,7 +56,7 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
 
 
 def instances(kind: type[Any]) -> st.SearchStrategy[Any]:
-    hints = get_type_hints(kind)
+    hints = get_type_hints(kind, include_extras=True)
     return st.builds(kind, **{name: of_type(hints[name]) for name in kind.__struct_fields__})
 
 
