@@ -37,6 +37,7 @@ class Trial:
         status: "complete" if it reached its tuner's last step, "stopped" if the tuner ended it before, "failed".
         error: why it failed; None if it did not.
         state_digest: SHA-256 of what `save()` returned there.
+        asked: the step of its last answered request: beyond `steps` where it failed on its way.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Trial:
     status: TrialStatus = "stopped"
     error: str | None = None
     state_digest: str | None = None
+    asked: int = 0
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -82,6 +84,14 @@ class LiveStudy:
         self.waiting: dict[tuple[int, int], list[Callable[[Result], None]]] = {}
         self.measured_only: set[tuple[int, int]] = set()
         self.user_errors = 0
+
+    def serve(self, space: GridSpace, steps: int) -> None:
+        """A tuner over `space` begins, whose trials are complete at `steps`. What was measured before there was any
+        tuner is complete no more, unless it got that far."""
+        for trial in self.trials:
+            if not self.complete_at and trial.status == "complete" and trial.steps < steps:
+                trial.status = "stopped"
+        self.space, self.complete_at = space, steps
 
     # -- what a tuner does --------------------------------------------------------------------------------------
 
@@ -197,6 +207,7 @@ class LiveStudy:
 
     def update(self, trial: Trial, answer: Told, error: str | None) -> None:
         """Bring a trial's row up to date."""
+        trial.asked = answer.step
         if answer.error is None:
             trial.steps = answer.step
             trial.metrics = answer.metrics if error is None else None

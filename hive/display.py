@@ -139,7 +139,7 @@ class Display:
         for error, trials in list(by_error.items())[:ERRORS_SHOWN_MAX]:
             first = trials[0]
             others = f" and {len(trials) - 1} more" if len(trials) > 1 else ""
-            self.say(f"trial {first.number}{others} failed after step {first.steps} ({configured(first)}): {error}")
+            self.say(f"trial {first.number}{others} failed {failed_where(first)} ({configured(first)}): {error}")
         if len(by_error) > ERRORS_SHOWN_MAX:
             self.say(f"{len(by_error) - ERRORS_SHOWN_MAX} more reasons are in the summary (--json)")
 
@@ -180,6 +180,11 @@ def describe(trial: Trial | None, metric: str) -> str:
     if trial is None or trial.metrics is None:
         return ""
     return f"trial {trial.number}: {metric} {trial.metrics[metric]:.4g} at step {trial.steps} ({configured(trial)})"
+
+
+def failed_where(trial: Trial) -> str:
+    """Between which steps a trial failed: it answered at the first, and was asked for the second."""
+    return f"at step {trial.steps}" if trial.steps >= trial.asked else f"between steps {trial.steps} and {trial.asked}"
 
 
 def configured(trial: Trial) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import inspect
 import json
 import os
 import secrets
@@ -28,7 +29,7 @@ from hive.client import LiveStudy
 from hive.display import Display
 from hive.errors import HiveError, StudyError
 from hive.launch import RunOptions, connect
-from hive.planner.space import Config
+from hive.planner.space import Config, GridSpace
 from hive.result import StudyResult
 from hive.storage.records import RunCounts, TrainerSource
 from hive.training.fingerprint import fingerprint
@@ -124,12 +125,13 @@ class Study:
 
         Raises:
             StudyError: it was reached while a trainer imports the file, or from a running event loop; the root is held
-                by another run; the space's names are not those of the study's earlier tuner.
+                by another run; the space's names are not those of the study's earlier tuner; the tuner is none.
             KeyboardInterrupt: Ctrl-C; what was trained is kept, and the next run goes on from there.
         """
         self.check_place(f"study.run({type(tuner).__name__}(...))")
+        check_tuner(tuner)
         progress = self.begin(tuner.space.names)
-        progress.live.space, progress.live.complete_at = tuner.space, tuner.steps
+        progress.live.serve(tuner.space, tuner.steps)
         return self.drive(progress, lambda: tuner.tune(progress.live))[1]
 
     def eval(self, config: Config, step: int) -> Result:
@@ -355,6 +357,27 @@ def plain(fixed: Mapping[str, Any]) -> dict[str, Any]:
             f"Study: fixed holds something that is no plain value (text, number, list, dict, path): {error}"
         ) from None
     return cast("dict[str, Any]", settings)
+
+
+def check_tuner(tuner: object) -> None:
+    """The rules of a tuner, which may be a class of the user's own.
+
+    Raises:
+        StudyError: it lacks something of `hive.tuners.Tuner`.
+    """
+    steps = getattr(tuner, "steps", None)
+    rules = [
+        (not isinstance(tuner, type), "be made: call the class"),
+        (isinstance(getattr(tuner, "space", None), GridSpace), "have a `space`, a hive.GridSpace"),
+        (
+            isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1,
+            "have `steps`, the last step that a trial can reach, from 1",
+        ),
+        (inspect.iscoroutinefunction(getattr(tuner, "tune", None)), "have `async def tune(self, study)`"),
+    ]
+    for holds, rule in rules:
+        if not holds:
+            raise StudyError(f"study.run(tuner): tuner is {tuner!r}; it must {rule}")
 
 
 def check(study: Study) -> None:

@@ -12,6 +12,7 @@ from hive import Constant, GridSpace, Linear, SpaceError
 from hive.actors.messages import Told
 from hive.actors.session import AskCall, ReleaseCall
 from hive.client import LiveStudy
+from hive.display import failed_where
 from hive.planner.space import Config
 from hive.tuners.tuner import Result
 
@@ -140,6 +141,47 @@ def test_best_is_the_lower_number_among_equals(mode: Literal["min", "max"], best
     desk = Desk(mode)
     asyncio.run(search(desk))
     assert desk.study.best() is desk.study.trials[best]
+
+
+def test_trial_that_was_measured_before_a_tuner_is_not_complete_when_that_begins() -> None:
+    async def search(desk: Desk) -> None:
+        waiting = asyncio.ensure_future(desk.study.eval(SLOW, 2))
+        await asyncio.sleep(0)
+        desk.answer(0, 2, 0.9)
+        assert (await waiting).status == desk.study.trials[0].status == "complete"
+        desk.study.serve(GridSpace({"lr": [Constant(0.5)]}, steps=8), 8)
+        await asked(desk, (FAST, 8))
+        desk.answer(1, 8, 0.1)
+
+    desk = Desk(complete_at=0)
+    asyncio.run(search(desk))
+    assert [trial.status for trial in desk.study.trials] == ["stopped", "complete"]
+    assert desk.study.best() is desk.study.trials[1]
+
+
+def test_trial_that_completed_under_a_tuner_stays_complete_when_a_longer_one_begins() -> None:
+    async def search(desk: Desk) -> None:
+        await asked(desk, (SLOW, 8))
+        desk.answer(0, 8, 0.9)
+
+    desk = Desk()
+    asyncio.run(search(desk))
+    desk.study.serve(GridSpace({"lr": [Constant(0.5)]}, steps=16), 16)
+    assert desk.study.trials[0].status == "complete"
+
+
+@pytest.mark.parametrize(("answered", "error", "where"), [(0, "bad", "between steps 0 and 8"), (8, None, "at step 8")])
+def test_trial_is_shown_to_fail_where_it_was_asked_for_when_it_fails(
+    answered: int, error: str | None, where: str
+) -> None:
+    async def search(desk: Desk) -> None:
+        await asked(desk, (SLOW, 8))
+        desk.answer(0, 8, math.nan, error)
+
+    desk = Desk()
+    asyncio.run(search(desk))
+    assert desk.study.trials[0].steps == answered
+    assert failed_where(desk.study.trials[0]) == where
 
 
 def test_eval_leaves_a_trained_trial_as_it_stands() -> None:

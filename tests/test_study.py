@@ -101,6 +101,36 @@ def test_study_refuses_to_run_inside_an_event_loop() -> None:
         asyncio.run(search())
 
 
+SPACE = GridSpace({"lr": [Constant(0.1)]}, steps=4)
+
+
+class Own:
+    """A tuner of a user's own, which is never run."""
+
+    def __init__(self, **attributes: Any) -> None:
+        vars(self).update({"space": SPACE, "steps": 4} | attributes)
+
+    async def tune(self, study: Any) -> None:
+        """Nothing."""
+
+
+@pytest.mark.parametrize(
+    ("tuner", "named"),
+    [
+        (3, "`space`"),
+        (Grid, "call the class"),
+        (Own(space=[Constant(0.1)]), "`space`"),
+        (Own(steps=None), "`steps`"),
+        (Own(steps=True), "`steps`"),
+        (Own(steps=0), "`steps`"),
+        (Own(tune=lambda study: None), "async def tune"),
+    ],
+)
+def test_study_says_what_a_tuner_lacks_when_it_is_none(tuner: Any, named: str) -> None:
+    with pytest.raises(StudyError, match=f"tuner is .*{named}"):
+        study().run(tuner)
+
+
 def result(*trials: Trial, user_errors: int = 0) -> StudyResult:
     """What a run came to."""
     counts = RunCounts(steps_asked=30, steps_distinct=20, steps_run=22, late_branch=2)

@@ -6,6 +6,7 @@ Exit codes: 0 it worked; 1 training code failed, or nothing completed; 2 what wa
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -63,7 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = vars(parser().parse_args(argv))
     command = import_module(f"hive.cli.{arguments.pop('command')}")
     try:
-        return int(command.main(**arguments))
+        code = int(command.main(**arguments))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:  # whoever read the output has enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        return 1
     except HiveError as error:
         print(f"hive: {error}", file=sys.stderr)
         return 1 if isinstance(error, TrainingError) else 2

@@ -36,7 +36,11 @@ def main(
     studies.run_options = RunOptions(trainers, root, url, inline, merge, fresh, json_path)
     module = execute(file)
     if not studies.results:
-        named(module, file, "study", studies.Study).run(named(module, file, "tuner", object))
+        study, tuner = named(module, file, "study", studies.Study), named(module, file, "tuner", object)
+        try:
+            study.run(tuner)
+        except UsageError as error:
+            raise placed(error, file.resolve()) from error
     return 0 if all(result.succeeded for result in studies.results) else 1
 
 

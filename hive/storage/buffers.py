@@ -5,8 +5,9 @@ This module must not know of skeletons or files. torch is loaded only if a leaf 
 
 from __future__ import annotations
 
+import itertools
+import math
 import threading
-import warnings
 from collections import OrderedDict
 from typing import Any
 
@@ -33,7 +34,7 @@ class Buffer:
             torch = torch_library()
             self.memory = torch.zeros(layout.total, dtype=torch.uint8, pin_memory=self.pinned)
             self.bytes = memoryview(self.memory.numpy())
-        self.views = [leaf_view(self.memory, self.bytes, layout, number) for number in range(len(layout.leaves))]
+        self.views = leaf_views(self.memory, self.bytes, layout)
         own = set(layout.order)
         self.tensors = [n for n, leaf in enumerate(layout.leaves) if n in own and leaf.library == "torch"]
         self.arrays = [n for n, leaf in enumerate(layout.leaves) if n in own and leaf.library == "numpy"]
@@ -66,6 +67,20 @@ class Buffer:
         torch = torch_library()
         items = self.views[number].contiguous().flatten().view(torch.uint8)
         return memoryview(items.numpy())
+
+
+def leaf_views(memory: Any, raw: memoryview, layout: Layout) -> list[Any]:
+    """Each leaf's place in the buffer; tensors of one type, which lie together, are cut apart in one call."""
+    leaves, views = layout.leaves, [None] * len(layout.leaves)
+    for (library, dtype), run in itertools.groupby(layout.order, lambda n: (leaves[n].library, leaves[n].dtype)):
+        numbers = list(run)
+        begin, end = layout.spans[numbers[0]][0], layout.spans[numbers[-1]][1]
+        if library == "torch" and begin < end:
+            items = memory[begin:end].view(getattr(torch_library(), dtype))
+            pieces = items.split([math.prod(leaves[number].shape) for number in numbers])
+            for number, piece in zip(numbers, pieces, strict=True):
+                views[number] = piece.view(leaves[number].shape)
+    return [leaf_view(memory, raw, layout, n) if view is None else view for n, view in enumerate(views)]
 
 
 def leaf_view(memory: Any, raw: memoryview, layout: Layout, number: int) -> Any:
@@ -130,20 +145,13 @@ class Pool:
 
 
 class BorrowedBuffer(Buffer):
-    """A buffer over bytes that were read."""
+    """A buffer over bytes that were read, in writable memory, since torch warns of any other."""
 
     def __init__(self, layout: Layout, raw: memoryview) -> None:
         self.layout, self.bytes, self.memory = layout, raw, raw
         if layout.needs_torch and layout.total:
-            self.memory = tensor_over(raw)
-        self.views = [leaf_view(self.memory, raw, layout, number) for number in range(len(layout.leaves))]
-
-
-def tensor_over(raw: memoryview) -> Any:
-    torch = torch_library()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # "not writable": every leaf is cloned before anyone sees it
-        return torch.frombuffer(raw, dtype=torch.uint8)
+            self.memory = torch_library().frombuffer(raw, dtype=torch_library().uint8)
+        self.views = leaf_views(self.memory, raw, layout)
 
 
 class Values:

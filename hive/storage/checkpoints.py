@@ -196,7 +196,10 @@ def read_checkpoint(path: Path, device: str = "cpu") -> tuple[Any, dict[str, Any
         CheckpointError: the file is missing, damaged, cut off, or not a checkpoint; names it.
     """
     try:
-        return Reader(path.read_bytes(), device).read()
+        with path.open("rb", buffering=0) as file:
+            raw = bytearray(os.fstat(file.fileno()).st_size)
+            del raw[file.readinto(raw) :]
+        return Reader(raw, device).read()
     except OSError as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error.strerror or error}") from None
     except DAMAGE as error:
@@ -229,7 +232,7 @@ class Reader:
     It makes the header anew from what it read, and compares: so a byte that is damaged anywhere is found.
     """
 
-    def __init__(self, raw: bytes, device: str) -> None:
+    def __init__(self, raw: bytearray, device: str) -> None:
         self.raw = memoryview(raw)
         self.device = device
 

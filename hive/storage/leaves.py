@@ -16,6 +16,7 @@ This module must not know of files. torch is loaded only if a leaf is a tensor.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 import sys
 from collections.abc import Sequence
@@ -214,10 +215,10 @@ def plain_tensor_kinds() -> tuple[type, ...]:
 
 
 def tensor_key(tensor: Any, contiguous: bool) -> tuple[Any, ...]:
-    role = PLAIN
+    role, requires_grad = PLAIN, tensor.requires_grad
     if type(tensor).__name__ == "Parameter":
-        role = PARAMETER if tensor.requires_grad else FROZEN
-    elif tensor.requires_grad and tensor.is_leaf:
+        role = PARAMETER if requires_grad else FROZEN
+    elif requires_grad and tensor.is_leaf:
         role = GRAD
     return (tensor.dtype, tensor.shape, None if contiguous else tensor.stride(), role, tensor.is_cpu)
 
@@ -245,6 +246,8 @@ def extent(tensor: Any) -> int:
 def overlapping(spans: list[tuple[int, int, int]]) -> list[list[int]]:
     """The groups of two and more tensors whose memories overlap, as lists of their numbers."""
     spans.sort()
+    if all(one[1] <= other[0] for one, other in itertools.pairwise(spans)):  # as nearly always
+        return []
     groups: list[list[int]] = []
     group: list[int] = []
     end = -1

@@ -54,9 +54,16 @@ PAIR = struct.Struct("<dd")
 
 def is_leaf(value: object) -> bool:
     """Whether the value is a torch tensor or a NumPy array; loads neither library."""
+    kind: Any = type(value)
+    return is_leaf_class(kind)
+
+
+@functools.lru_cache(maxsize=1024)
+def is_leaf_class(kind: type) -> bool:
+    """Whether a class's instances are tensors or arrays. (A class of a library exists only once that is imported.)"""
     torch, numpy = sys.modules.get("torch"), sys.modules.get("numpy")
-    return (torch is not None and isinstance(value, torch.Tensor)) or (
-        numpy is not None and isinstance(value, numpy.ndarray)
+    return (torch is not None and issubclass(kind, torch.Tensor)) or (
+        numpy is not None and issubclass(kind, numpy.ndarray)
     )
 
 
@@ -87,18 +94,15 @@ class Packer:
         packed: bytes = msgpack.packb(value, default=self.special, strict_types=True)
         return packed
 
-    def special(self, value: Any) -> Any:
-        """MessagePack's hook: what to pack instead of a value it has no type for."""
-        if is_leaf(value):
-            return mark(self.number(value))
-        return extension(value, self.nested)
-
-    def number(self, leaf: object) -> int:
-        """The leaf's number; a new one if it was not met before."""
-        number = self.numbers.setdefault(id(leaf), len(self.leaves))
+    def special(self, value: object) -> Any:
+        """MessagePack's hook: what to pack instead of a value it has no type for. (Hot: once for each leaf.)"""
+        kind: Any = type(value)
+        if not is_leaf_class(kind):
+            return extension(value, self.nested)
+        number = self.numbers.setdefault(id(value), len(self.leaves))
         if number == len(self.leaves):
-            self.leaves.append(leaf)
-        return number
+            self.leaves.append(value)
+        return mark(number)
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -228,7 +232,13 @@ def canonical(data: bytes, forms: list[bytes]) -> tuple[bytes, list[int]]:
 
 
 def in_order(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    return dict(sorted(pairs, key=lambda pair: key_form(pair[0])))
+    return dict(sorted(pairs, key=lambda pair: text_form(pair[0]) if type(pair[0]) is str else key_form(pair[0])))
+
+
+@functools.lru_cache(maxsize=1 << 14)
+def text_form(key: str) -> bytes:
+    """As `key_form`; kept, since the same names come in every state."""
+    return key_form(key)
 
 
 def key_form(key: object) -> bytes:

@@ -72,7 +72,7 @@ def number(where: Where, name: object, value: Any) -> float:
     if isinstance(name, str):
         try:
             if isinstance(value, (bool, int, float)) or getattr(value, "size", None) == 1 or value.numel() == 1:
-                return float(value)
+                return float(value.detach() if hasattr(value, "detach") else value)
         except (AttributeError, TypeError, ValueError, OverflowError):
             pass
     raise Broken(where, f"{where}() returned {name!r}: a {type(value).__qualname__}; metrics are name -> number")

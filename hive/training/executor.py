@@ -28,6 +28,7 @@ from hive.training.reports import (
     Ended,
     Evaluated,
     Failed,
+    Metrics,
     Place,
     Reached,
     Report,
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from hive.training.trainer import Trainer
 
 __all__ = ["Executor"]
+
+Copied = tuple[Snapshot, dict[str, Any], Metrics | None, tuple[float, float]]
 
 ANY = -1
 """In place of a lease's number: whichever runs."""
@@ -216,9 +219,9 @@ class Executor:
         began = self.clock()
         if not lease.steps_run:
             lease.start_s = began - lease.began
+        lease.steps_run += 1  # before the call: one that raises was a call, too
         metrics = live.train()
         lease.done += 1
-        lease.steps_run += 1
         self.held = (lease.stage.node, lease.done)
         self.report(Stepped(lease.batch.lease, *self.held, lease.steps_run, self.clock() - began, metrics))
 
@@ -238,21 +241,27 @@ class Executor:
 
         The copy comes first, so that nothing `evaluate` does is in the checkpoint.
         """
+        copied, extras, metrics, seconds = self.copy_and_measure(live, lease.done, measured)
+        lease.saved, lease.saved_at = (lease.stage.node, lease.done), self.clock()
+        name = lease.batch.file_name(*lease.saved) if filed else None
+        told = Reached(lease.batch.lease, *lease.saved, lease.steps_run, metrics, "", None, *seconds)
+        self.writer.put(partial(self.write, lease, copied, extras, name, told))
+
+    def copy_and_measure(self, live: Live, step: int, measured: bool) -> Copied:
+        """The state's copy with its extras, the metrics if asked for, and the seconds that evaluation and copy took.
+
+        Everything else is freed on return, before the writer has something to do and takes turns with this thread.
+        """
         began = self.clock()
         with live.isolated() as isolation:
             copied, extras = live.snapshot(self.pool, isolation)
             copied_at = self.clock()
             try:
-                metrics = live.evaluate(lease.done, isolation) if measured else None
+                metrics = live.evaluate(step, isolation) if measured else None
             except BaseException:
                 copied.release()
                 raise
-        now = self.clock()
-        lease.saved, lease.saved_at = (lease.stage.node, lease.done), now
-        name = lease.batch.file_name(*lease.saved) if filed else None
-        seconds = (now - copied_at if measured else 0.0, copied_at - began)
-        told = Reached(lease.batch.lease, *lease.saved, lease.steps_run, metrics, "", None, *seconds)
-        self.writer.put(partial(self.write, lease, copied, extras, name, told))
+        return copied, extras, metrics, (self.clock() - copied_at if measured else 0.0, copied_at - began)
 
     def path(self, name: str) -> Path:
         """A checkpoint's path; it stays inside the folder, whatever the name."""

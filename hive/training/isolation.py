@@ -125,7 +125,8 @@ def inner_objects(trainer: Any) -> Iterator[Any]:
     waiting = list(vars(trainer).values())[::-1]
     while waiting:
         value = waiting.pop()
-        kind = kind_of(type(value))
+        cls: Any = type(value)
+        kind = kind_of(cls)
         if kind is Kind.CLOSED or id(value) in seen:
             continue
         seen.add(id(value))
@@ -175,7 +176,7 @@ def is_tensor(value: object) -> bool:
 
 def classes(library: str, *names: str) -> tuple[type, ...]:
     """A library's classes by their names; none if the library is not imported."""
-    module = sys.modules.get(library)
+    module: Any = sys.modules.get(library)
     return () if module is None else tuple(functools.reduce(getattr, name.split("."), module) for name in names)
 
 
@@ -184,19 +185,8 @@ def generator_classes() -> tuple[type, ...]:
     return (random.Random, *classes("numpy", "random.Generator", "random.RandomState"), *classes("torch", "Generator"))
 
 
-def parts_of(module: Any) -> list[Any]:
-    """A module and all inside it, each once. (`module.modules()`, but for its generator inside a generator.)"""
-    parts, seen = [module], {module}
-    for part in parts:  # which grows
-        for inner in part._modules.values():
-            if inner is not None and inner not in seen:
-                seen.add(inner)
-                parts.append(inner)
-    return parts
-
-
 def modules_of(trainer: Any) -> list[Any]:
-    return [part for value in inner_objects(trainer) if is_module(value) for part in parts_of(value)]
+    return [part for value in inner_objects(trainer) if is_module(value) for part in value.modules()]
 
 
 def restore_flags(trainer: Any, flags: bytes) -> None:
@@ -204,17 +194,7 @@ def restore_flags(trainer: Any, flags: bytes) -> None:
     modules = modules_of(trainer)
     if len(modules) == len(flags):
         for module, flag in zip(modules, flags, strict=True):
-            set_flag(module, bool(flag))
-
-
-def set_flag(module: Any, flag: bool) -> None:
-    """Set a module's training flag, past `Module.__setattr__`, which takes as long as all else about a module."""
-    if module.training is not flag:
-        own = vars(module)
-        if "training" in own:
-            own["training"] = flag
-        else:  # a scripted module's is not there
-            module.training = flag
+            module.training = bool(flag)
 
 
 class Isolation:
@@ -234,7 +214,7 @@ class Isolation:
         self.seed = seed
         self.generators = capture_generators()
         self.own = [(each, generator_state(each)) for each in found if not is_module(each)]
-        self.flags = [(part, part.training) for each in found if is_module(each) for part in parts_of(each)]
+        self.flags = [(part, part.training) for each in found if is_module(each) for part in each.modules()]
         self.torch: Any = sys.modules.get("torch")
         self.grad = self.torch is not None and self.torch.is_grad_enabled()
         self.buffers: list[tuple[dict[str, Any], str, Any]] = []
@@ -253,7 +233,7 @@ class Isolation:
         for generator, state in self.own:
             set_generator_state(generator, state)
         for module, flag in self.flags:
-            set_flag(module, flag)
+            module.training = flag
         if self.buffers:
             # All: batch normalization writes its averages without counting up the tensors' versions.
             with self.torch.no_grad():

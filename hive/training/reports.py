@@ -162,7 +162,7 @@ class Failed:
         lease: the lease.
         node: the node trained under.
         step_failed: requests at (node, step_failed) and later, and all behind them, cannot be answered.
-        steps_run: calls of `train()` in this lease, the failed one not counted.
+        steps_run: calls of `train()` in this lease, one that failed included.
         where: the call that failed.
         error: the traceback's text, with the user's frames only.
     """

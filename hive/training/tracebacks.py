@@ -12,11 +12,11 @@ from pathlib import Path
 __all__ = ["user_traceback"]
 
 OWN_FOLDER = str(Path(__file__).resolve().parents[1])
-IMPORT_FOLDER = str(Path(importlib.__file__).parent)
+LIBRARY_FOLDERS = (str(Path(importlib.__file__).parent), str(Path(importlib.__file__).parents[1] / "asyncio"))
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback of an error as text, without the frames that are hive's or the import system's."""
+    """The traceback of an error as text, without the frames that are hive's, the import system's or the event loop's."""
     shown = traceback.TracebackException.from_exception(error, compact=True)
     drop_frames(shown)
     return "".join(shown.format()).rstrip("\n")
@@ -37,4 +37,4 @@ def drop_frames(shown: traceback.TracebackException) -> None:
 
 def is_user_frame(filename: str) -> bool:
     """Whether a frame of this file means something to the user."""
-    return not filename.startswith(("<frozen importlib", OWN_FOLDER, IMPORT_FOLDER))
+    return not filename.startswith(("<frozen importlib", OWN_FOLDER, *LIBRARY_FOLDERS))

@@ -217,15 +217,17 @@ def forked_from_memory(subject: Subject) -> Trained:
     try:
         first = begun(subject, 0)
         go_on(subject, first, 0, fork)
-        copied, extras = first.snapshot(pool)
+        with first.isolated() as isolation:
+            copied, extras = first.snapshot(pool, isolation)
         go_on(subject, first, fork, subject.steps)
         forked = begun(subject, fork - 1)
         call("load", forked.trainer.load, content(copied))
         restore_generators(extras["generators"], subject.settings.seed)
         restore_flags(forked.trainer, extras["flags"])
         go_on(subject, forked, fork, subject.steps)
-        last, _ = forked.snapshot(pool)
-        return Trained(last.digest(), forked.evaluate(subject.steps), content(last))
+        with forked.isolated() as isolation:
+            last, _ = forked.snapshot(pool, isolation)
+            return Trained(last.digest(), forked.evaluate(subject.steps, isolation), content(last))
     except Broken as broken:
         return Trained(error=f"{broken.where}() failed:\n{broken.text}")
 

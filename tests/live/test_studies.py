@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.live.commands import Command, wait_until
+from tests.live.commands import HIVE, Command, wait_until
 from tests.live.conftest import Start
 from tests.live.studies import SLOW, TOY, StudyFile, edited
 
@@ -105,3 +107,12 @@ def test_status_of_a_folder_that_is_no_root_is_one_clear_error(start: Start, tmp
     assert command.err.startswith("hive: ")
     assert "nothing" in command.err
     assert not (tmp_path / "nothing").exists()
+
+
+def test_status_ends_without_a_word_when_its_reader_has_left(run: Run, tmp_path: Path) -> None:
+    run(StudyFile.write(tmp_path / "study", TOY), "--inline", "--root", "root")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as nobody:
+        ended = subprocess.run([*HIVE, "status", "--root", "root"], cwd=tmp_path, stdout=nobody, stderr=subprocess.PIPE)
+    assert (ended.returncode, ended.stderr) == (1, b"")

@@ -50,6 +50,12 @@ WRONG_FILES = [
         [("\nstudy = hive.Study", "\nsearch = hive.Study"), ("    study.run(tuner)", "    pass")],
         ["toy.py", "`study`"],
     ),
+    ("tuner", [(TUNER, "SuccessiveHalving")], ["toy.py, line", "tuner is", "call the class"]),
+    (
+        "tuner without a guard",
+        [(TUNER, "SuccessiveHalving"), ("    study.run(tuner)", "    pass")],
+        ["toy.py", "tuner is", "call the class"],
+    ),
     ("a metric", [('metric="score"', "metric=None")], ["toy.py", "metric", "None"]),
     ("syntax", [("space = GridSpace(", "space = = GridSpace(")], ["toy.py", "no Python", "SyntaxError"]),
 ]
