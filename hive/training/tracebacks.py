@@ -16,7 +16,7 @@ LIBRARY_FOLDERS = (str(Path(importlib.__file__).parent), str(Path(importlib.__fi
 
 
 def user_traceback(error: BaseException) -> str:
-    """The traceback of an error as text, without the frames that are hive's, the import system's or the event loop's."""
+    """The traceback of an error as text, without hive's frames, the import system's and the event loop's."""
     shown = traceback.TracebackException.from_exception(error, compact=True)
     drop_frames(shown)
     return "".join(shown.format()).rstrip("\n")
