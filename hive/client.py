@@ -79,19 +79,33 @@ class LiveStudy:
         self.changed = changed
         self.space: GridSpace | None = None
         self.complete_at = 0
+        self.open_ended = False
         self.trials: list[Trial] = []
         self.by_key: dict[str, Trial] = {}
         self.waiting: dict[tuple[int, int], list[Callable[[Result], None]]] = {}
         self.measured_only: set[tuple[int, int]] = set()
         self.user_errors = 0
 
-    def serve(self, space: GridSpace, steps: int) -> None:
-        """A tuner over `space` begins, whose trials are complete at `steps`. What was measured before there was any
-        tuner is complete no more, unless it got that far."""
+    def serve(self, space: GridSpace | None, steps: int | None) -> None:
+        """A tuner begins.
+
+        What was measured before there was any tuner is complete no more, unless it got that far.
+
+        Args:
+            space: where its trials come from; None if it does not say.
+            steps: where they are complete; None for the furthest step that it asks for.
+        """
+        self.space, self.open_ended = space, steps is None
+        if not self.complete_at:
+            self.complete_from(steps or 0)
+        self.complete_at = steps or 0
+
+    def complete_from(self, steps: int) -> None:
+        """A trial is complete at `steps`: one that has not got there is not."""
+        self.complete_at = steps
         for trial in self.trials:
-            if not self.complete_at and trial.status == "complete" and trial.steps < steps:
+            if trial.status == "complete" and trial.steps < steps:
                 trial.status = "stopped"
-        self.space, self.complete_at = space, steps
 
     # -- what a tuner does --------------------------------------------------------------------------------------
 
@@ -141,6 +155,8 @@ class LiveStudy:
                     f"{steps!r} steps were asked for: a trial trains for a whole number of steps, 1 or more"
                 )
             trial = self.trial(config)
+            if self.open_ended and steps > self.complete_at:
+                self.complete_from(steps)
             descriptors = {name: sequence.descriptor() for name, sequence in config.items()}
             asked.append(AskedTrial(trial.number, steps, descriptors))
             self.waiting.setdefault((trial.number, steps), []).append(callback)

@@ -24,7 +24,7 @@ from typing import Any, Literal, cast
 from hive.actors.actor import Called
 from hive.actors.messages import Opened, OpenRun, Refused, RunState, Told
 from hive.actors.runtime import Runtime
-from hive.actors.session import ReleaseCall, Session
+from hive.actors.session import AskCall, ReleaseCall, Session
 from hive.client import LiveStudy
 from hive.display import Display
 from hive.errors import HiveError, StudyError
@@ -57,15 +57,15 @@ class Progress:
     """A run of a study in this process: what must outlive one `run` call, so that several tuners in turn make one run.
 
     Attributes:
-        opening: the run's first message.
         live: the trials so far.
+        opening: the run's first message; None until the names of the hyper-parameters are known.
         session_number: how far the session's numbers have come; they go on in the next call.
         told: how many answers came.
         began: `time.monotonic` at its start.
     """
 
-    opening: OpenRun
     live: LiveStudy
+    opening: OpenRun | None = None
     session_number: int = 1
     told: int = 0
     began: float = field(default_factory=time.monotonic)
@@ -130,15 +130,18 @@ class Study:
         """
         self.check_place(f"study.run({type(tuner).__name__}(...))")
         check_tuner(tuner)
-        progress = self.begin(tuner.space.names)
-        progress.live.serve(tuner.space, tuner.steps)
+        progress, space = self.begin(), getattr(tuner, "space", None)
+        if space is not None:
+            self.open(progress, space.names)
+        progress.live.serve(space, getattr(tuner, "steps", None))
         return self.drive(progress, lambda: tuner.tune(progress.live))[1]
 
     def eval(self, config: Config, step: int) -> Result:
         """Measure a config after `step` steps. Nothing is trained where that step was trained already and left a
         checkpoint."""
         self.check_place("study.eval(...)")
-        progress = self.begin(tuple(config))
+        progress = self.begin()
+        self.open(progress, tuple(config))
         result: Result = self.drive(progress, lambda: progress.live.eval(config, step))[0]
         return result
 
@@ -161,17 +164,27 @@ class Study:
 
     # -- a run --------------------------------------------------------------------------------------------------
 
-    def begin(self, names: tuple[str, ...]) -> Progress:
+    def begin(self) -> Progress:
         """This process's run of the study; the first call makes it."""
         if self.progress is None:
-            self.progress = Progress(self.opening(names), LiveStudy(self.metric, self.mode, unheard))
-        had = self.progress.opening.source.names
+            self.progress = Progress(LiveStudy(self.metric, self.mode, unheard))
+        return self.progress
+
+    def open(self, progress: Progress, names: tuple[str, ...]) -> OpenRun:
+        """The run's first message, once the hyper-parameters are known. The first tuner's are the study's.
+
+        Raises:
+            StudyError: these are others.
+        """
+        if progress.opening is None or not progress.opening.source.names:  # or a tuner that asked for nothing
+            progress.opening = self.opening(names)
+        had = progress.opening.source.names
         if set(names) - set(had):
             raise StudyError(
                 f"study {self.name!r} tunes {', '.join(had)}; this tuner's space has {', '.join(names)}: one study has "
                 "one set of hyper-parameters"
             )
-        return self.progress
+        return progress.opening
 
     def opening(self, names: tuple[str, ...]) -> OpenRun:
         """The run's first message: who it is, and the plan that it belongs to."""
@@ -228,14 +241,18 @@ class Execution:
     async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """Do the work, or stop it at Ctrl-C: at the next step first, at once when pressed again."""
         progress, live = self.progress, self.progress.live
-        session = Session(progress.opening)
+        held = live.ask = Held()
+        task = asyncio.ensure_future(work())
+        opening = progress.opening or self.study.open(progress, await held.names(task))
+        session = Session(opening)
         session.number, session.told = progress.session_number, progress.told
         self.settled = asyncio.Event()
-        async with connect(run_options, progress.opening, self.study.trainer, session, self.deliver) as runtime:
+        async with connect(run_options, opening, self.study.trainer, session, self.deliver) as runtime:
             live.ask = lambda call: runtime.post(Called(call))
+            for call in held.calls:
+                live.ask(call)
             asyncio.get_running_loop().call_later(SILENCE_S, self.say_if_unheard)
             live.changed = self.display.update
-            task = asyncio.ensure_future(work())
             with interrupts(lambda: self.interrupt(task)):
                 outcome = await first_of(task, runtime)
                 self.settled.clear()
@@ -275,6 +292,7 @@ class Execution:
     def result(self) -> StudyResult:
         """What the run has come to."""
         live, opening = self.progress.live, self.progress.opening
+        assert opening is not None, "a run that was driven was opened"
         return StudyResult(
             study=self.study.name,
             plan_key=opening.plan_key,
@@ -285,6 +303,26 @@ class Execution:
             wall_s=time.monotonic() - self.progress.began,
             user_errors=live.user_errors,
         )
+
+
+class Held:
+    """What a tuner asks before there is somebody to ask."""
+
+    def __init__(self) -> None:
+        self.calls: list[Any] = []
+        self.asked = asyncio.Event()
+
+    def __call__(self, call: Any) -> None:
+        self.calls.append(call)
+        self.asked.set()
+
+    async def names(self, task: asyncio.Future[Any]) -> tuple[str, ...]:
+        """The hyper-parameters of a tuner that has no space: those of the configs it asks for first."""
+        waiting = asyncio.ensure_future(self.asked.wait())
+        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        asks = [call for call in self.calls if isinstance(call, AskCall)]
+        return tuple({name: None for call in asks for asked in call.requests for name in asked.config})
 
 
 async def first_of(work: asyncio.Future[Any], runtime: Runtime) -> Any:
@@ -368,10 +406,10 @@ def check_tuner(tuner: object) -> None:
     steps = getattr(tuner, "steps", None)
     rules = [
         (not isinstance(tuner, type), "be made: call the class"),
-        (isinstance(getattr(tuner, "space", None), GridSpace), "have a `space`, a hive.GridSpace"),
+        (isinstance(getattr(tuner, "space", None), GridSpace | None), "have a hive.GridSpace for its `space`, or none"),
         (
-            isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1,
-            "have `steps`, the last step that a trial can reach, from 1",
+            steps is None or (isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1),
+            "have a whole number from 1 for its `steps`, the last step that a trial can reach, or none",
         ),
         (inspect.iscoroutinefunction(getattr(tuner, "tune", None)), "have `async def tune(self, study)`"),
     ]

@@ -117,10 +117,10 @@ class Own:
 @pytest.mark.parametrize(
     ("tuner", "named"),
     [
-        (3, "`space`"),
+        (3, "async def tune"),
         (Grid, "call the class"),
         (Own(space=[Constant(0.1)]), "`space`"),
-        (Own(steps=None), "`steps`"),
+        (Own(steps="4"), "`steps`"),
         (Own(steps=True), "`steps`"),
         (Own(steps=0), "`steps`"),
         (Own(tune=lambda study: None), "async def tune"),

@@ -55,7 +55,7 @@ class WholeForm(Form):
 
     def shifted(self, steps: int) -> Form:
         """There is none: these stages count from step 0."""
-        raise TypeError("a whole sequence begins at step 0")
+        raise TypeError(f"a whole sequence begins at step 0, not {steps} later")
 
     def to_data(self) -> list[Value]:
         """The sequence as text; no message holds it."""

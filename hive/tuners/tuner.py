@@ -75,6 +75,9 @@ class StudyView(Protocol):
 class Tuner(Protocol):
     """A search over a space.
 
+    A tuner of your own may do without both attributes: its hyper-parameters are then those of the configs that it asks
+    for first, and a trial is complete at the furthest step that it asks for.
+
     Attributes:
         space: Where its trials come from.
         steps: The last step of its rule, not counting extra steps for the best trial: who gets there is complete.

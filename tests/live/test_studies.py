@@ -116,3 +116,32 @@ def test_status_ends_without_a_word_when_its_reader_has_left(run: Run, tmp_path:
     with open(writer, "wb") as nobody:
         ended = subprocess.run([*HIVE, "status", "--root", "root"], cwd=tmp_path, stdout=nobody, stderr=subprocess.PIPE)
     assert (ended.returncode, ended.stderr) == (1, b"")
+
+
+OWN_LOOP = edited(
+    TOY,
+    (
+        "    study.run(tuner)\n",
+        """\
+    class Own:
+        async def tune(self, study):
+            a, b = {"lr": Constant(0.1)}, {"lr": MultiStep(0.1, [2], 0.5)}
+            await study.train_all([(a, 3), (b, 3)])
+            result = await study.train(b, 5)
+            other = await study.train({"lr": Constant(0.1), "rl": Constant(1)}, 3)
+            print("SAID", result.status, other.status, other.error)
+
+    study.run(Own())
+""",
+    ),
+)
+
+
+def test_tuner_of_the_user_s_own_may_be_a_loop_and_nothing_else(run: Run, tmp_path: Path) -> None:
+    file = StudyFile.write(tmp_path / "study", OWN_LOOP)
+    command, summary = run(file, "--inline")
+    assert "SAID complete failed" in command.out, command.err
+    assert "rl" in command.out
+    assert command.code == 1
+    assert [trial["status"] for trial in summary["trials"]] == ["stopped", "complete", "failed"]
+    assert summary["steps_run"] == file.steps() == 6  # 2 shared, then 1 and 3
