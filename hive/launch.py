@@ -194,6 +194,10 @@ class InlineTraining:
         for _ in self.executor.run(order):
             await asyncio.sleep(0)
 
+    def amend(self, job: str, order: Any) -> None:  # noqa: ARG002  (a trainer has one job)
+        """Cut anew what is ahead of the batch."""
+        self.executor.amend(order)
+
     def stop(self, job: str) -> None:
         """Leave the batch at its next step."""
         self.executor.stop(int(job))

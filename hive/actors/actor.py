@@ -20,6 +20,7 @@ from hive.storage.store import Delete, Put, Write
 
 __all__ = [
     "Actor",
+    "AmendJob",
     "Called",
     "Commit",
     "Deliver",
@@ -118,13 +119,21 @@ class StartJob:
 
 
 @dataclass(frozen=True, slots=True)
+class AmendJob:
+    """Change what a job is about while it runs; where it has come too far for that, it says so."""
+
+    job: str
+    order: Any
+
+
+@dataclass(frozen=True, slots=True)
 class StopJob:
     """Ask a job to end: a batch at its next step with a checkpoint there, a process at once."""
 
     job: str
 
 
-Effect = Commit | Send | Deliver | StartTimer | StartJob | StopJob
+Effect = Commit | Send | Deliver | StartTimer | StartJob | AmendJob | StopJob
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hive.actors.actor import Turn
 from hive.actors.leases import LeaseTable
-from hive.actors.messages import RunState, StopLease, Told
+from hive.actors.messages import RunState, Told
 from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
 from hive.actors.staff import Staff
@@ -48,7 +48,7 @@ class Books:
         self.staff = Staff(checkpoints)
         self.losses: dict[tuple[str, Place], int] = {}
         self.counters = {c.name: c.value for c in store.scan(CounterRecord)}
-        self.unsettled = False
+        self.unsettled = True  # what is out may be wanted no longer
         self.load_plans(store)
         self.load_runs(store, now)
         self.load_leases(store, now)
@@ -83,8 +83,6 @@ class Books:
         for record in store.scan(LeaseRecord):
             self.leases.add(record, now)
             self.plans[record.plan].tree.promise(record.lease, (Place(n, e) for n, _, e in record.ends))
-        for lease in self.leases.leases.values():
-            lease.stopping = not self.plans[lease.record.plan].wanted_behind(lease.record)
 
     def number(self, name: str, turn: Turn) -> int:
         """The next number of a counter that never goes back."""
@@ -99,7 +97,7 @@ class Books:
         run.paused = True
         for want in run.open:
             self.plans[want.plan].tree.let_go(Place(want.node, want.step), Wanter(run.name, want.trial))
-        self.stop_unwanted(self.plans[run.record.plan], turn)
+        self.unsettled = True
 
     def resume(self, run: Run, turn: Turn) -> None:
         """Somebody speaks for a run again: what it waits for is wanted again, and what others got meanwhile is told."""
@@ -124,21 +122,12 @@ class Books:
         self.settle_account(run, turn)
 
     def let_go(self, run: Run, trials: set[int], turn: Turn) -> None:
-        """These trials of a run want nothing more; a batch that nobody waits for is left."""
+        """These trials of a run want nothing more."""
         plan = self.plans[run.record.plan]
         for want in [w for w in run.open if w.trial in trials]:
             plan.tree.let_go(Place(want.node, want.step), Wanter(run.name, want.trial))
             self.shut(run, want, turn)
-        self.stop_unwanted(plan, turn)
-
-    def stop_unwanted(self, plan: LivePlan, turn: Turn) -> None:
-        """Leave the batches that nobody waits for any more. A trainer that was not heard of is told at its beat."""
-        for lease in self.leases.leases.values():
-            if lease.record.plan == plan.name and not lease.stopping and not plan.wanted_behind(lease.record):
-                lease.stopping = True
-                trainer = self.staff.trainers.get(lease.record.trainer)
-                if trainer is not None:
-                    turn.send(trainer.address, StopLease(trainer.name, lease.number))
+        self.unsettled = True
 
     def shut(self, run: Run, want: WantRecord, turn: Turn) -> None:
         """A want waits no longer."""

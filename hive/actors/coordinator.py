@@ -22,6 +22,7 @@ from hive.actors.actor import Called, Effect, Event, Received, StartTimer, Timer
 from hive.actors.books import Books
 from hive.actors.dispatch import Dispatch
 from hive.actors.messages import (
+    Amended,
     Ask,
     CloseRun,
     LeaseEnded,
@@ -90,6 +91,7 @@ class Coordinator:
             SessionBeat: sessions.on_session_beat,
             TrainerBeat: dispatch.on_trainer_beat,
             Notice: dispatch.on_notice,
+            Amended: dispatch.on_amended,
             LeaseEnded: dispatch.on_lease_ended,
             TrainerBroken: dispatch.on_trainer_broken,
             NodeBeat: dispatch.on_node_beat,

@@ -2,6 +2,7 @@
 
     a trainer is idle -> the critical path of the stage tree -> lease + Grant
     a Notice comes    -> a standing -> everybody who waited for it is told
+    wishes change     -> Amend: the batches that are out stop where they are wanted now, and nowhere else
     a trainer is lost -> its lease's promises are withdrawn -> the same steps become stages again
 
 It must not know sessions, sequences, or how a plan is made.
@@ -11,10 +12,13 @@ from __future__ import annotations
 
 from functools import partial
 
+import msgspec
+
 from hive.actors.actor import Turn
 from hive.actors.books import Books
 from hive.actors.leases import Lease
 from hive.actors.messages import (
+    Amended,
     LeaseEnded,
     NodeBeat,
     Noted,
@@ -58,11 +62,14 @@ class Dispatch:
         if message.lease is not None and (lease is None or lease.number != message.lease):
             turn.send(sender, StopLease(message.trainer, message.lease))
         elif message.lease is not None and lease is not None:
-            lease.steps_run = max(lease.steps_run, message.steps_run)
+            lease.steps_run, lease.step = max(lease.steps_run, message.steps_run), max(lease.step, message.step)
             if lease.stopping:
                 turn.send(sender, StopLease(message.trainer, lease.number))
-        elif lease is not None:  # it does not know: the grant was lost, or is on its way
-            turn.send(sender, plan.grant(lease.record))
+            elif message.amendment < lease.record.amendment:
+                turn.send(sender, plan.amend(lease.record))
+        elif lease is not None:
+            if lease.record.ends:  # the grant was lost or is on its way; without, it is done, and will say so
+                turn.send(sender, plan.grant(lease.record))
         else:
             trainer.held = None if message.held is None else Place(*message.held)
             self.books.unsettled = True
@@ -79,15 +86,32 @@ class Dispatch:
         plan.tree.keep(lease.number, place)
         plan.reached(place)
         lease.record = passed(lease.record, message)
+        self.passed_by(lease, plan, message.step)
         turn.put(lease.record)
         if plan.tree.answer(place) is not None:
             self.books.answer(plan, place, None, turn)
-        if not lease.stopping and lease.record.ends and not plan.wanted_behind(lease.record):
-            lease.stopping = True
-            turn.send(sender, StopLease(message.trainer, lease.number))
         self.books.unsettled = True
 
-    def next_of(self, sender: str, message: Notice | LeaseEnded, turn: Turn) -> Lease | None:
+    def on_amended(self, sender: str, message: Amended, now: float, turn: Turn) -> None:
+        """A batch was cut anew, save where it had come too far: what was asked for there must be trained again."""
+        lease = self.next_of(sender, message, turn)
+        if lease is None:
+            return
+        lease.record = msgspec.structs.replace(lease.record, noted=message.number)
+        self.passed_by(lease, self.books.plans[lease.record.plan], message.step)
+        turn.put(lease.record)
+        self.books.unsettled = True
+
+    def passed_by(self, lease: Lease, plan: LivePlan, step: int) -> None:
+        """A batch has done `step` steps, and has told of all boundaries that it met: others behind it come too late."""
+        lease.step = max(lease.step, step)
+        behind = [Place(node, end) for node, _, end in lease.record.ends if end < step]
+        if behind:
+            ends = tuple(e for e in lease.record.ends if e[2] >= step)
+            lease.record = msgspec.structs.replace(lease.record, ends=ends)
+            plan.tree.take_back(lease.number, behind)
+
+    def next_of(self, sender: str, message: Notice | Amended | LeaseEnded, turn: Turn) -> Lease | None:
         """The lease that a trainer's message is about, if the message is the next to apply.
 
         What was applied, or is about a lease that is over, is noted again; what came too early will be said again.
@@ -215,8 +239,10 @@ class Dispatch:
     # -- deciding -----------------------------------------------------------------------------------------------
 
     def settle(self, now: float, turn: Turn) -> None:
-        """Give every idle trainer a batch, and every device that is free a trainer that could use one."""
+        """Let the batches that are out stop where they should; give every idle trainer a batch, and every device that
+        is free a trainer that could use one."""
         for plan in self.books.plans.values():
+            self.amend(plan, turn)
             if not plan.tree.pending:
                 continue
             for trainer in self.books.staff.idle(plan.name, self.books.leases):
@@ -234,21 +260,36 @@ class Dispatch:
                 new_number = partial(self.books.number, "trainers", turn)
                 self.books.staff.hire(plan.record, places[:lacking], new_number, turn)
 
+    def amend(self, plan: LivePlan, turn: Turn) -> None:
+        """Tell the plan's batches that are out what they should reach now; one that nobody needs is left."""
+        if plan.settled:
+            return
+        leases = [lease for lease in self.books.leases.of_plan(plan.name) if lease.record.ends and not lease.stopping]
+        for record in plan.amendments([lease.record for lease in leases], [lease.way for lease in leases]):
+            lease = self.books.leases.leases[record.lease]
+            trainer = self.books.staff.trainers.get(record.trainer)
+            lease.stopping = not record.ends
+            if not lease.stopping:
+                lease.record = record
+                turn.put(record)
+            if trainer is not None:  # one that was not heard of is told at its beat
+                message = StopLease(trainer.name, lease.number) if lease.stopping else plan.amend(record)
+                turn.send(trainer.address, message)
+
 
 def passed(lease: LeaseRecord, notice: Notice) -> LeaseRecord:
     """The lease after a notice: the boundary is no longer ahead, and what was run up to it is accounted for."""
-    return LeaseRecord(
-        lease=lease.lease,
-        plan=lease.plan,
-        trainer=lease.trainer,
-        node=lease.node,
-        payer=lease.payer,
-        origin=lease.origin,
-        ends=tuple(e for e in lease.ends if (e[0], e[2]) != (notice.node, notice.step)),
-        reached=(notice.node, notice.step),
-        granted_at=lease.granted_at,
+    node, step = notice.node, notice.step
+    ahead = [
+        (n, max(start, step) if n == node else start, end) for n, start, end in lease.ends if (n, end) != (node, step)
+    ]
+    return msgspec.structs.replace(
+        lease,
+        ends=tuple(ahead),
+        reached=(node, step),
         steps_noted=notice.steps_run,
         noted=notice.number,
+        measured=tuple(place for place in lease.measured if place != (node, step)),
     )
 
 

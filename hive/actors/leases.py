@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from hive.planner.running import Way
 from hive.planner.search_plan import Place
 from hive.storage.records import LeaseRecord
 
@@ -21,12 +22,14 @@ class Lease:
         record: what the store knows of it.
         until: Unix time when it is given up unless somebody says that its trainer lives.
         steps_run: by the trainer's last word.
+        step: the greatest absolute step that it is known to have done.
         stopping: whether its trainer was told to leave it.
     """
 
     record: LeaseRecord
     until: float
     steps_run: int = 0
+    step: int = 0
     stopping: bool = False
 
     @property
@@ -38,6 +41,11 @@ class Lease:
     def ahead(self) -> list[Place]:
         """The boundaries it has not reached."""
         return [Place(node, end) for node, _, end in self.record.ends]
+
+    @property
+    def way(self) -> Way:
+        """What it has ahead, as the planner sees it."""
+        return Way(self.number, self.record.ends, self.step)
 
     @property
     def from_step(self) -> int:
@@ -60,12 +68,17 @@ class LeaseTable:
 
     def add(self, record: LeaseRecord, now: float) -> Lease:
         """Take up a lease for a full term."""
-        lease = self.leases[record.lease] = Lease(record, now + self.lease_s, record.steps_noted)
+        step = 0 if record.reached is None else record.reached[1]
+        lease = self.leases[record.lease] = Lease(record, now + self.lease_s, record.steps_noted, step)
         return lease
 
     def of_trainer(self, trainer: str) -> Lease | None:
         """The lease a trainer holds."""
         return next((lease for lease in self.leases.values() if lease.record.trainer == trainer), None)
+
+    def of_plan(self, plan: str) -> list[Lease]:
+        """The leases of a plan's batches."""
+        return [lease for lease in self.leases.values() if lease.record.plan == plan]
 
     def of_node(self, node: str) -> list[Lease]:
         """The leases that trainers of a node hold."""

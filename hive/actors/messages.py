@@ -8,9 +8,9 @@ Who says what, and what makes a loss harmless:
     coordinator -> session   Opened, Applied, Told, RunState    Told is repeated from what SessionBeat says
                              Refused
     trainer -> coordinator   TrainerBeat                        every beat; says what it runs
-                             Notice, LeaseEnded                 numbered; repeated until Noted
+                             Notice, Amended, LeaseEnded        numbered; repeated until Noted
                              TrainerBroken                      repeated until it is told to stop
-    coordinator -> trainer   Grant, StopLease                   repeated when a beat shows that it was lost
+    coordinator -> trainer   Grant, Amend, StopLease            repeated when a beat shows that it was lost
                              Noted
     node -> coordinator      NodeBeat                           every beat; says what runs on which device
                              TrainerExited                      numbered; repeated until Noted
@@ -33,6 +33,8 @@ from hive.storage.records import CheckpointFile, RunCounts, TrainerSource
 
 __all__ = [
     "MESSAGES",
+    "Amend",
+    "Amended",
     "Applied",
     "Ask",
     "AskedTrial",
@@ -218,6 +220,10 @@ class GrantedStage(Part, frozen=True):
     metrics: bool
 
 
+Stages = Annotated[list[GrantedStage], msgspec.Meta(min_length=1)]
+"""Consecutive: each begins where the one before ended."""
+
+
 class Grant(Message, frozen=True):
     """A batch: consecutive stages of one critical path.
 
@@ -226,14 +232,32 @@ class Grant(Message, frozen=True):
         origin: the (node, step) whose state it starts from; None for a fresh start.
         checkpoint: that state's file; None for a fresh start.
         build_values: every hyper-parameter's value in the step before (of step 0 for a fresh start).
+        amendment: the number of the last amendment that `stages` takes in; 0 for none.
     """
 
     trainer: Name
     lease: Count
-    stages: list[GrantedStage]
+    stages: Stages
     build_values: dict[str, Any]
     origin: tuple[int, int] | None = None
     checkpoint: str | None = None
+    amendment: Count = 0
+
+
+class Amend(Message, frozen=True):
+    """The stages of a batch that runs, cut anew: what was asked for since is among its boundaries, and what nobody
+    wants any more is not.
+
+    Attributes:
+        amendment: counts the lease's amendments from 1; the highest one holds.
+        stages: in place of all that is ahead; none if nobody wants it any more. They lie on the way that was granted;
+            the first may begin before the step that training has reached.
+    """
+
+    trainer: Name
+    lease: Count
+    amendment: Count
+    stages: list[GrantedStage]
 
 
 class StopLease(Message, frozen=True):
@@ -252,7 +276,15 @@ class Noted(Message, frozen=True):
 
 
 class TrainerBeat(Message, frozen=True):
-    """A trainer lives. `lease`: what it runs, None if idle; `held`: the place of the live model, if it can go on."""
+    """A trainer lives.
+
+    Attributes:
+        lease: what it runs, None if idle.
+        step: the absolute step it has done.
+        steps_run: calls of `train()` in this lease.
+        held: the place of the live model, if it can go on.
+        amendment: the highest that it has heard of for this lease.
+    """
 
     trainer: Name
     node: Name
@@ -261,6 +293,7 @@ class TrainerBeat(Message, frozen=True):
     step: Count = 0
     steps_run: Count = 0
     held: tuple[int, int] | None = None
+    amendment: Count = 0
 
 
 class Notice(Message, frozen=True):
@@ -283,6 +316,21 @@ class Notice(Message, frozen=True):
     save_s: float = 0.0
     metrics: dict[str, float] | None = None
     checkpoint: CheckpointFile | None = None
+
+
+class Amended(Message, frozen=True):
+    """Training took an amendment up: every boundary of it from `step` on will be met, and none before that any more.
+
+    Attributes:
+        number: follows that of the lease's last notice.
+        step: the absolute step that was done when training looked.
+    """
+
+    trainer: Name
+    number: Count
+    lease: Count
+    amendment: Count
+    step: Count
 
 
 class LeaseEnded(Message, frozen=True):
@@ -350,6 +398,8 @@ class StartTrainer(Message, frozen=True):
     Attributes:
         fingerprint: of the plan's code; a trainer whose code has another one refuses to train.
         checkpoints: the folder of the checkpoint files.
+        incarnation: of the node manager that it is for. An order that comes late must not start a dead trainer again,
+            under whose name files were written.
     """
 
     slot: Count
@@ -358,6 +408,7 @@ class StartTrainer(Message, frozen=True):
     source: TrainerSource
     fingerprint: str
     checkpoints: str
+    incarnation: Name
 
 
 class RetireTrainer(Message, frozen=True):
@@ -424,7 +475,7 @@ class Status(Message, frozen=True):
 
 MESSAGES: tuple[type[Message], ...] = (
     OpenRun, Ask, Release, CloseRun, SessionBeat, Opened, Applied, Told, RunState, Refused,
-    Grant, StopLease, Noted, TrainerBeat, Notice, LeaseEnded, TrainerBroken,
+    Grant, Amend, StopLease, Noted, TrainerBeat, Notice, Amended, LeaseEnded, TrainerBroken,
     NodeBeat, NodeWelcome, StartTrainer, RetireTrainer, TrainerExited,
     Curve, CurveQuery, Curves, StatusQuery, Status,
 )  # fmt: skip

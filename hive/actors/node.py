@@ -111,8 +111,9 @@ class NodeActor:
         turn.send(COORDINATOR, NodeBeat(self.name, self.incarnation, slots, self.beats))
 
     def on_start_trainer(self, order: StartTrainer, turn: Turn) -> None:
-        """Start a trainer once; what runs on its slot ends first."""
-        if order.trainer in self.ever or not 0 <= order.slot < len(self.devices):
+        """Start a trainer once; what runs on its slot ends first. An order to an earlier node manager is no order."""
+        known = order.trainer in self.ever or order.incarnation != self.incarnation
+        if known or not 0 <= order.slot < len(self.devices):
             return
         if order.slot in self.running:
             self.following[order.slot] = order

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from hive.actors.actor import Turn
-from hive.actors.messages import Grant, GrantedStage, Notice
+from hive.actors.messages import Amend, Grant, GrantedStage, Notice
+from hive.planner import running
 from hive.planner.critical_path import CriticalPaths
 from hive.planner.estimates import Estimates
 from hive.planner.pieces import form_from_data
@@ -42,7 +43,8 @@ class LivePlan:
         estimates: what its stages are expected to cost.
         start_failures: trainers in a row that went before they said a word.
         wants_made: how many wants were ever written for it.
-        known_paths: what could be begun when the tree had the version `known_version`.
+        known: the stages left to train, and what of them could be begun, when the tree had the version `known_version`.
+        amended_version: the version for which the batches that are out were looked at last.
     """
 
     record: PlanRecord
@@ -51,8 +53,9 @@ class LivePlan:
     estimates: Estimates = field(default_factory=Estimates)
     start_failures: int = 0
     wants_made: int = 0
-    known_paths: CriticalPaths | None = None
+    known: tuple[list[Stage], CriticalPaths] | None = None
     known_version: int = -1
+    amended_version: int = -1
 
     @property
     def name(self) -> str:
@@ -110,17 +113,57 @@ class LivePlan:
 
     # -- batches ------------------------------------------------------------------------------------------------
 
+    def left(self) -> tuple[list[Stage], CriticalPaths]:
+        """The stages that are left to train, and what trainers could begin of them now. They are made anew only if
+        something happened that a batch does not foresee."""
+        if self.known is None or self.known_version != self.tree.version:
+            stages = build(self.tree)
+            self.known, self.known_version = (stages, CriticalPaths(stages, self.estimates)), self.tree.version
+        return self.known
+
     def paths(self) -> CriticalPaths:
-        """What trainers could begin now. The tree is built anew only if something happened that a batch does not
-        foresee."""
-        if self.known_paths is None or self.known_version != self.tree.version:
-            self.known_paths, self.known_version = CriticalPaths(build(self.tree), self.estimates), self.tree.version
-        return self.known_paths
+        """What trainers could begin now."""
+        return self.left()[1]
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing has changed since `amendments` looked."""
+        return self.amended_version == self.tree.version
 
     def reached(self, place: Place) -> None:
         """A promise is kept: what waited for it is ready."""
-        if self.known_paths is not None and place in self.known_paths.waited:
-            self.known_paths = None
+        if self.known is not None and place in self.known[1].waited:
+            self.known = None
+
+    def amendments(self, leases: Sequence[LeaseRecord], ways: Sequence[running.Way]) -> list[LeaseRecord]:
+        """What the batches that are out should reach, as things stand now: the leases for which that has changed.
+
+        One that nobody needs has no ends, and keeps its promises until it is over. Boundaries that were added are
+        promised, until they prove to come too late.
+        """
+        added = running.on_the_way(self.left()[0], ways)
+        for lease, places in added.items():
+            self.tree.promise(lease, places)
+            self.known = None
+        wanted = running.needed(self.tree, self.left()[0])
+        amended = [self.amended(lease, added.get(lease.lease, []), wanted) for lease in leases]
+        self.amended_version = self.tree.version
+        return [after for before, after in zip(leases, amended, strict=True) if after is not before]
+
+    def amended(self, lease: LeaseRecord, added: Sequence[Place], wanted: set[Place]) -> LeaseRecord:
+        """A lease with what it should reach now; itself if that is what it says."""
+        ends = running.cut(lease.ends, added, wanted)
+        measured = self.measured(ends)
+        if (ends, measured) == (lease.ends, lease.measured):
+            return lease
+        kept = {(node, end) for node, _, end in ends}
+        if ends:
+            self.tree.take_back(lease.lease, [Place(n, e) for n, _, e in lease.ends if (n, e) not in kept])
+        return msgspec.structs.replace(lease, ends=ends, measured=measured, amendment=lease.amendment + 1)
+
+    def measured(self, ends: running.Ends) -> tuple[tuple[int, int], ...]:
+        """Where on a way somebody wants metrics."""
+        return tuple((node, end) for node, _, end in ends if end in self.tree.nodes[node].requests)
 
     def payer(self, stages: Sequence[Stage]) -> str:
         """The run whose counts a batch goes to: of those who want its oldest request, the first by name."""
@@ -131,6 +174,7 @@ class LivePlan:
     def lease(self, number: int, stages: Sequence[Stage], trainer: str, node: str, now: float) -> LeaseRecord:
         """The lease of a batch, its boundaries promised."""
         origin = stages[0].origin
+        ends = tuple((s.node.number, s.start, s.end) for s in stages)
         record = LeaseRecord(
             lease=number,
             plan=self.name,
@@ -138,9 +182,10 @@ class LivePlan:
             node=node,
             payer=self.payer(stages),
             origin=origin,
-            ends=tuple((s.node.number, s.start, s.end) for s in stages),
+            ends=ends,
             reached=origin,
             granted_at=now,
+            measured=self.measured(ends),
         )
         self.tree.promise(number, (s.place for s in stages))
         return record
@@ -160,20 +205,24 @@ class LivePlan:
             origin=origin,
             checkpoint=None if origin is None else self.standings[origin].checkpoint.name,
             build_values=build_values,
-            stages=[self.granted(Place(node, end), start) for node, start, end in lease.ends],
+            stages=self.granted(lease),
+            amendment=lease.amendment,
         )
 
-    def granted(self, place: Place, start: int) -> GrantedStage:
-        """A stage as a message says it."""
-        node = self.tree.nodes[place.node]
-        forms = {name: form.to_data() for name, form in node.forms.items()}
-        return GrantedStage(place.node, start, place.step, forms, metrics=place.step in node.requests)
+    def amend(self, lease: LeaseRecord) -> Amend:
+        """The message that cuts anew what is ahead of a lease."""
+        return Amend(lease.trainer, lease.lease, lease.amendment, self.granted(lease))
 
-    def wanted_behind(self, lease: LeaseRecord) -> bool:
-        """Whether anybody still waits for something that a lease will reach, or that follows from there."""
-        ahead = {Place(node, end) for node, _, end in lease.ends}
-        for place in self.tree.pending:
-            for node, step in path_to(self.tree.nodes[place.node], place.step):
-                if any(p.node == node.number and p.step <= step for p in ahead):
-                    return True
-        return False
+    def granted(self, lease: LeaseRecord) -> list[GrantedStage]:
+        """What is ahead of a lease as messages say it."""
+        measured = set(lease.measured)
+        return [
+            GrantedStage(
+                node=node,
+                start=start,
+                end=end,
+                forms={name: form.to_data() for name, form in self.tree.nodes[node].forms.items()},
+                metrics=(node, end) in measured,
+            )
+            for node, start, end in lease.ends
+        ]

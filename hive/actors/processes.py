@@ -191,6 +191,9 @@ class ProcessJobs:
         del self.children[job]
         runtime.post(JobEnded(job, code, child.tail()))
 
+    def amend(self, job: str, order: Any) -> None:
+        """Nobody amends a process."""
+
     def stop(self, job: str) -> None:
         """Kill a process: a trainer keeps nothing that its checkpoints do not."""
         child = self.children.get(job)

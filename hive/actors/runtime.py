@@ -25,6 +25,7 @@ import zmq
 from hive.actors import wire
 from hive.actors.actor import (
     Actor,
+    AmendJob,
     Commit,
     Deliver,
     Effect,
@@ -76,6 +77,10 @@ class Jobs(Protocol):
 
     def start(self, job: str, order: Any, runtime: Runtime) -> None:
         """Begin."""
+        ...
+
+    def amend(self, job: str, order: Any) -> None:
+        """Change what it is about; what became of that is reported."""
         ...
 
     def stop(self, job: str) -> None:
@@ -188,6 +193,8 @@ class Runtime:
                 self.timers[name] = self.loop.call_later(after_s, self.post, TimerFired(name))
             case StartJob(job, order) if self.jobs is not None:
                 self.jobs.start(job, order, self)
+            case AmendJob(job, order) if self.jobs is not None:
+                self.jobs.amend(job, order)
             case StopJob(job) if self.jobs is not None:
                 self.jobs.stop(job)
             case _:

@@ -185,6 +185,8 @@ class Staff:
                 self.trainers.pop(before.trainer, None)
                 self.gone.add(before.trainer)
             trainer = f"{name}/{i}/{number()}"
-            order = StartTrainer(i, trainer, plan.plan, plan.source, plan.fingerprint, self.checkpoints)
+            order = StartTrainer(
+                i, trainer, plan.plan, plan.source, plan.fingerprint, self.checkpoints, node.incarnation
+            )
             node.slots[i] = Assigned(trainer, plan.plan, order)
             turn.send(node.address, order)

@@ -8,10 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hive.actors.actor import Effect, Event, JobReported, Received, StartJob, StartTimer, StopJob, TimerFired, Turn
+from hive.actors.actor import (
+    AmendJob,
+    Effect,
+    Event,
+    JobReported,
+    Received,
+    StartJob,
+    StartTimer,
+    StopJob,
+    TimerFired,
+    Turn,
+)
 from hive.actors.messages import (
+    Amend,
+    Amended,
     Curve,
     Grant,
+    GrantedStage,
     LeaseEnded,
     Noted,
     Notice,
@@ -22,7 +36,17 @@ from hive.actors.messages import (
 )
 from hive.planner.pieces import form_from_data
 from hive.storage.records import CheckpointFile
-from hive.training.reports import BatchOrder, Ended, Evaluated, Failed, Reached, StageOrder, Stepped
+from hive.training.reports import (
+    Amendment,
+    AmendmentTaken,
+    BatchOrder,
+    Ended,
+    Evaluated,
+    Failed,
+    Reached,
+    StageOrder,
+    Stepped,
+)
 from hive.training.reports import CheckpointFile as Written
 
 __all__ = ["TrainerActor"]
@@ -53,6 +77,7 @@ class TrainerActor:
         self.broken = broken
         self.lease: int | None = None
         self.last_lease = 0
+        self.amendment = 0
         self.step = 0
         self.steps_run = 0
         self.train_s = 0.0
@@ -60,7 +85,7 @@ class TrainerActor:
         self.loading = False
         self.held: tuple[int, int] | None = None
         self.number = 0
-        self.unnoted: list[Notice | LeaseEnded] = []
+        self.unnoted: list[Notice | Amended | LeaseEnded] = []
         self.said_before_beat = (0, 0)
         self.points: list[Point] = []
 
@@ -76,6 +101,8 @@ class TrainerActor:
                 self.beat(turn)
             case Received(_, Grant() as grant):
                 self.on_grant(grant, turn)
+            case Received(_, Amend() as amend) if amend.lease == self.lease:
+                self.on_amend(amend, turn)
             case Received(_, StopLease() as stop) if stop.lease == self.lease:
                 turn.do(StopJob(str(stop.lease)))
             case Received(_, Noted() as noted):
@@ -95,19 +122,39 @@ class TrainerActor:
                 if (message.lease, message.number) <= self.said_before_beat:
                     turn.send(COORDINATOR, message)
             self.said_before_beat = (self.last_lease, self.number)
-            state = TrainerBeat(self.name, self.node, self.plan, self.lease, self.step, self.steps_run, self.held)
-            turn.send(COORDINATOR, state)
+            turn.send(COORDINATOR, self.state())
             self.send_points(turn)
         turn.do(StartTimer("beat", self.beat_s))
+
+    def state(self) -> TrainerBeat:
+        """What a beat says."""
+        return TrainerBeat(
+            trainer=self.name,
+            node=self.node,
+            plan=self.plan,
+            lease=self.lease,
+            step=self.step,
+            steps_run=self.steps_run,
+            held=self.held,
+            amendment=self.amendment,
+        )
 
     def on_grant(self, grant: Grant, turn: Turn) -> None:
         """Begin a batch, unless it is one that was seen before."""
         if self.lease is not None or grant.lease <= self.last_lease or grant.trainer != self.name:
             return
         self.lease = self.last_lease = grant.lease
+        self.amendment, self.step = grant.amendment, grant.stages[0].start
         self.number, self.steps_run, self.train_s, self.failed = 0, 0, 0.0, None
         self.loading = grant.checkpoint is not None and grant.origin != self.held
         turn.do(StartJob(str(grant.lease), batch_order(grant, self.plan)))
+
+    def on_amend(self, amend: Amend, turn: Turn) -> None:
+        """What is ahead is cut anew, unless a later amendment did so already."""
+        if amend.amendment > self.amendment:
+            self.amendment = amend.amendment
+            stages = tuple(map(stage_order, amend.stages))
+            turn.do(AmendJob(str(amend.lease), Amendment(amend.lease, amend.amendment, stages)))
 
     # -- the job's reports --------------------------------------------------------------------------------------
 
@@ -123,6 +170,9 @@ class TrainerActor:
             case Reached():
                 self.point(report.node, report.step, "eval", report.metrics, turn)
                 self.on_reached(report, turn)
+            case AmendmentTaken():
+                self.number += 1
+                self.say(Amended(self.name, self.number, report.lease, report.number, report.step), turn)
             case Failed():
                 self.failed = report
             case Ended():
@@ -146,8 +196,7 @@ class TrainerActor:
             checkpoint=None if file is None else recorded(file),
         )
         self.train_s = 0.0
-        self.unnoted.append(notice)
-        turn.send(COORDINATOR, notice)
+        self.say(notice, turn)
 
     def on_ended(self, report: Ended, turn: Turn) -> None:
         """The batch is over: say it until it is noted."""
@@ -165,8 +214,12 @@ class TrainerActor:
             error=failed.error if failed else None,
         )
         self.lease, self.held = None, report.held
-        self.unnoted.append(ended)
-        turn.send(COORDINATOR, ended)
+        self.say(ended, turn)
+
+    def say(self, message: Notice | Amended | LeaseEnded, turn: Turn) -> None:
+        """Say a numbered message until it is noted."""
+        self.unnoted.append(message)
+        turn.send(COORDINATOR, message)
 
     # -- curves -------------------------------------------------------------------------------------------------
 
@@ -198,11 +251,12 @@ def batch_order(grant: Grant, plan: str) -> BatchOrder:
         origin=grant.origin,
         checkpoint=grant.checkpoint,
         build_values=grant.build_values,
-        stages=tuple(
-            StageOrder(
-                s.node, s.start, s.end, {name: form_from_data(d) for name, d in s.forms.items()}, metrics=s.metrics
-            )
-            for s in grant.stages
-        ),
+        stages=tuple(map(stage_order, grant.stages)),
         file_prefix=f"{plan}/",
     )
+
+
+def stage_order(stage: GrantedStage) -> StageOrder:
+    """A stage as the executor is told of it."""
+    forms = {name: form_from_data(data) for name, data in stage.forms.items()}
+    return StageOrder(stage.node, stage.start, stage.end, forms, metrics=stage.metrics)

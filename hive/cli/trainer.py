@@ -43,6 +43,11 @@ class QueuedTraining:
         """Begin a batch."""
         self.orders.put(order)
 
+    def amend(self, job: str, order: Any) -> None:  # noqa: ARG002  (a trainer has one job)
+        """Cut anew what is ahead of a batch."""
+        if self.executor is not None:
+            self.executor.amend(order)
+
     def stop(self, job: str) -> None:
         """Leave a batch at its next step."""
         if self.executor is not None:

@@ -229,6 +229,13 @@ class SearchPlan:
             del self.promises[place]
         self.version += bool(left)
 
+    def take_back(self, lease: int, places: Iterable[Place]) -> None:
+        """These promises of a lease will not be kept: its batch has passed them, or stops before."""
+        for place in places:
+            if self.promises.get(place) == lease:
+                del self.promises[place]
+                self.version += 1
+
     def keep(self, lease: int, place: Place) -> None:
         """A lease's promise is kept (or was never made)."""
         if self.promises.get(place) == lease:

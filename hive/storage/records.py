@@ -251,10 +251,12 @@ class LeaseRecord(Record, frozen=True):
 
     Attributes:
         payer: the run whose counts its steps go to.
-        ends: the (node, start, end) of its stages that are still ahead.
+        ends: the (node, start, end) of its stages that are still ahead, as last amended.
         reached: the place of its last boundary, its origin at first; None for a fresh start.
         steps_noted: how many of its steps the notices so far account for.
         noted: the number of the last message about it that was applied.
+        measured: the (node, end) of those that are to be measured.
+        amendment: how often it was amended.
     """
 
     table: ClassVar[str] = "leases"
@@ -269,6 +271,8 @@ class LeaseRecord(Record, frozen=True):
     granted_at: float
     steps_noted: int = 0
     noted: int = 0
+    measured: tuple[tuple[int, int], ...] = ()
+    amendment: int = 0
 
     def key(self) -> Key:
         """By number."""

@@ -2,8 +2,8 @@
 
 It goes on in the live model where the batch starts at the place it holds, else builds and loads. At a boundary
 training waits for `save()`, the copy and `evaluate()`; digest and file are made by the writer's thread, which also
-passes on, in order, every report that must not overtake a file: Reached, Failed, Ended. Between steps it yields to
-its driver and looks whether it should stop.
+passes on, in order, every report that must not overtake a file: Reached, AmendmentTaken, Failed, Ended. Between steps
+it yields to its driver, and looks whether it should stop or what is ahead was amended.
 
 It must not know where orders come from, how reports travel, or what a plan is.
 """
@@ -23,6 +23,8 @@ from hive.storage.checkpoints import Pool, Snapshot, write_checkpoint
 from hive.training.calls import Broken, call
 from hive.training.live import Live, Settings
 from hive.training.reports import (
+    Amendment,
+    AmendmentTaken,
     BatchOrder,
     CheckpointFile,
     Ended,
@@ -56,22 +58,28 @@ class Lease:
     Attributes:
         batch: the order.
         began: clock when it was taken.
-        stage: the stage that runs.
+        ahead: the stages that are not done, the one that runs first.
+        stage: the stage that runs, or ran last.
         done: steps done, absolute.
         steps_run: calls of `train()`.
         start_s: seconds until the first step.
         saved: place of the last checkpoint.
+        measured: whether the state there was measured, too.
+        amendment: the number of the last amendment taken up.
         saved_at: clock of the last checkpoint, or of the beginning.
         unwritten: set by the writer when a file could not be written; nothing after it counts.
     """
 
     batch: BatchOrder
     began: float
+    ahead: list[StageOrder]
     stage: StageOrder
     done: int
     steps_run: int = 0
     start_s: float = 0.0
     saved: Place | None = None
+    measured: bool = False
+    amendment: int = 0
     saved_at: float = 0.0
     unwritten: threading.Event = field(default_factory=threading.Event)
 
@@ -79,7 +87,17 @@ class Lease:
     def of(batch: BatchOrder, now: float) -> Lease:
         """A lease that begins now."""
         first = batch.stages[0]
-        return Lease(batch, now, first, first.start, saved=batch.origin, saved_at=now)
+        return Lease(batch, now, list(batch.stages), first, first.start, saved=batch.origin, saved_at=now)
+
+    def amend(self, stages: tuple[StageOrder, ...]) -> None:
+        """Go on with these stages, as far as they are still ahead. One that ends where training stands is, unless
+        nothing is left to do there."""
+        rest = [stage for stage in stages if stage.end >= self.done and not self.finished(stage)]
+        self.ahead = [replace(stage, start=max(stage.start, self.done)) for stage in rest]
+
+    def finished(self, stage: StageOrder) -> bool:
+        """Whether a stage's end was saved, and measured if it is to be, just now."""
+        return self.saved == (stage.node, stage.end) and (self.measured or not stage.metrics)
 
     def failure(self, broken: Broken) -> Failed:
         """What is reported when a call of the user's code failed now."""
@@ -133,6 +151,7 @@ class Executor:
         self.held: Place | None = None
         self.pool, self.writer = Pool(), Writer()
         self.stop_wanted: int | None = None
+        self.amendment: Amendment | None = None
 
     def run(self, batch: BatchOrder) -> Iterator[None]:
         """Run a batch; yields after each step. Ended may be reported shortly after the iterator is exhausted.
@@ -160,6 +179,11 @@ class Executor:
         """
         self.stop_wanted = ANY if lease is None else lease
 
+    def amend(self, amendment: Amendment) -> None:
+        """Cut anew what is ahead of a lease that runs, or is the next to run, as soon as training looks: between two
+        steps. Of several, the last holds. Any thread may call it."""
+        self.amendment = amendment
+
     def close(self) -> None:
         """Wait until all reports are out and forget the model. No batch may be running."""
         self.writer.close()
@@ -173,19 +197,33 @@ class Executor:
 
     def stages(self, lease: Lease) -> Iterator[None]:
         """All stages in turn, or as far as it goes."""
-        for stage in lease.batch.stages:
-            lease.stage = stage
+        live: Live | None = None
+        self.take_amendment(lease)
+        while lease.ahead:
+            stage = lease.stage = lease.ahead[0]
             if self.leaving(lease):
                 return
-            live = self.begin(lease) if self.live is None or stage is lease.batch.stages[0] else self.live
-            while lease.done < stage.end:
+            live = live or self.begin(lease)
+            if lease.done == stage.end:  # a state that stands is measured, or a boundary was put where training stands
+                self.checkpoint(lease, live, measured=stage.metrics)
+            else:
                 self.step(lease, live)
+                self.take_amendment(lease)
                 self.after_step(lease, live)
                 yield
-                if lease.done < stage.end and self.leaving(lease):
-                    return
-            if stage.start == stage.end:
-                self.checkpoint(lease, live, measured=stage.metrics, filed=False)
+            if lease.ahead and lease.ahead[0].end <= lease.done:
+                del lease.ahead[0]
+            self.take_amendment(lease)
+        if live is not None:
+            self.save_before_leaving(lease, live)
+
+    def take_amendment(self, lease: Lease) -> None:
+        """Look whether what is ahead was cut anew."""
+        amendment = self.amendment
+        if amendment is not None and amendment.lease == lease.batch.lease and amendment.number > lease.amendment:
+            lease.amendment = amendment.number
+            lease.amend(amendment.stages)
+            self.writer.put(partial(self.report, AmendmentTaken(amendment.lease, amendment.number, lease.done)))
 
     def leaving(self, lease: Lease) -> bool:
         """Whether the batch ends here. If it was told to stop, the state is saved first."""
@@ -193,9 +231,14 @@ class Executor:
             return True
         if self.stop_wanted is None or self.stop_wanted not in (ANY, lease.batch.lease):
             return False
-        if self.live is not None and lease.steps_run and lease.saved != self.held:
-            self.checkpoint(lease, self.live, measured=False)
+        if self.live is not None:
+            self.save_before_leaving(lease, self.live)
         return True
+
+    def save_before_leaving(self, lease: Lease, live: Live) -> None:
+        """Leave no step of the lease without a checkpoint behind it."""
+        if lease.steps_run and lease.saved != self.held:
+            self.checkpoint(lease, live, measured=False)
 
     def begin(self, lease: Lease) -> Live:
         """The live trainer at the place the batch starts from: the one held, or one built and loaded."""
@@ -227,7 +270,7 @@ class Executor:
 
     def after_step(self, lease: Lease, live: Live) -> None:
         """What is due now: a boundary, an evaluation between boundaries, a checkpoint because of the time."""
-        stage, step = lease.stage, lease.done
+        stage, step = lease.ahead[0] if lease.ahead else lease.stage, lease.done
         measured = step == stage.end and stage.metrics
         if not measured and self.eval_every is not None and step % self.eval_every == 0:
             with live.isolated() as isolation:
@@ -236,13 +279,15 @@ class Executor:
         if step == stage.end or self.clock() - lease.saved_at >= self.checkpoint_every_s:
             self.checkpoint(lease, live, measured=measured)
 
-    def checkpoint(self, lease: Lease, live: Live, *, measured: bool, filed: bool = True) -> None:
-        """Copy the state, evaluate if asked, and leave the rest to the writer.
+    def checkpoint(self, lease: Lease, live: Live, *, measured: bool) -> None:
+        """Copy the state, evaluate if asked, and leave the rest to the writer. A state that has its file gets no other.
 
         The copy comes first, so that nothing `evaluate` does is in the checkpoint.
         """
         copied, extras, metrics, seconds = self.copy_and_measure(live, lease.done, measured)
-        lease.saved, lease.saved_at = (lease.stage.node, lease.done), self.clock()
+        filed = lease.saved != self.held
+        lease.saved, lease.measured, lease.saved_at = self.held, measured, self.clock()
+        assert lease.saved is not None, "a live trainer stands somewhere"
         name = lease.batch.file_name(*lease.saved) if filed else None
         told = Reached(lease.batch.lease, *lease.saved, lease.steps_run, metrics, "", None, *seconds)
         self.writer.put(partial(self.write, lease, copied, extras, name, told))

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from hive.planner.pieces import Form, Value
 
 __all__ = [
+    "Amendment",
+    "AmendmentTaken",
     "BatchOrder",
     "CheckpointFile",
     "Ended",
@@ -81,6 +83,21 @@ class BatchOrder:
     def file_name(self, node: int, step: int) -> str:
         """Name of the checkpoint this lease writes at (node, step)."""
         return f"{self.file_prefix}{node}-{step}-{self.attempt}.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """What is ahead of a batch that runs, cut anew.
+
+    Attributes:
+        lease: the lease that it is about.
+        number: counts the lease's amendments; the highest one holds.
+        stages: in place of all that is ahead, on the same way. The first may begin before what is done.
+    """
+
+    lease: int
+    number: int
+    stages: tuple[StageOrder, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +172,21 @@ class Reached:
 
 
 @dataclass(frozen=True, slots=True)
+class AmendmentTaken:
+    """Training looked: the amendment's boundaries from `step` on will be met, and none before it any more.
+
+    Attributes:
+        lease: the lease.
+        number: the amendment's.
+        step: steps done then, absolute.
+    """
+
+    lease: int
+    number: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """The user's code raised, or a checkpoint could not be written or read.
 
@@ -192,4 +224,4 @@ class Ended:
     start_s: float = 0.0
 
 
-Report = Stepped | Evaluated | Reached | Failed | Ended
+Report = Stepped | Evaluated | Reached | AmendmentTaken | Failed | Ended

@@ -118,6 +118,9 @@ class NodeJobs:
         jobs.host = Host(job, actor, 0, jobs=jobs, aliases={"node": order.node})
         self.cluster.wire.add(jobs.host)
 
+    def amend(self, job: str, order: object) -> None:
+        raise AssertionError("nobody amends a process")
+
     def stop(self, job: str) -> None:
         self.cluster.kill_trainer(job, code=-15)
 

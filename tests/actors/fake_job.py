@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hive.actors.actor import JobReported
 from hive.planner.space import Config
 from hive.training.reports import (
+    Amendment,
+    AmendmentTaken,
     BatchOrder,
     CheckpointFile,
     Ended,
@@ -75,12 +77,15 @@ class Running:
     state: str
     values: dict[str, Any]
     steps_run: int = 0
-    step: int = 0
-    saved: int = 0
+    measured: bool = False
+    amendment: int = 0
     over: bool = False
 
     def __post_init__(self) -> None:
-        self.stage: StageOrder = self.order.stages[0]
+        self.ahead = list(self.order.stages)
+        self.stage: StageOrder = self.ahead[0]
+        self.step = self.stage.start
+        self.saved = self.order.origin
 
 
 @dataclass
@@ -92,10 +97,14 @@ class FakeJobs:
     host: Host | None = None
     live: tuple[tuple[int, int], str] | None = None
     stopping: bool = False
+    amendment: Amendment | None = None
 
     def start(self, job: str, order: BatchOrder) -> None:
         self.stopping = False
         self.drive(self.reports(order))
+
+    def amend(self, job: str, order: Amendment) -> None:
+        self.amendment = order
 
     def stop(self, job: str) -> None:
         self.stopping = True
@@ -121,32 +130,44 @@ class FakeJobs:
         """What the executor would say; see hive/training/executor.py for the order of things."""
         state, values = self.begin(order)
         lease = Running(order, state, values)
-        for stage in order.stages:
-            lease.stage, lease.step = stage, stage.start
-            lease.saved = lease.step
-            if stage.start == stage.end:
-                yield from self.measure(lease)
-            while lease.step < stage.end and not lease.over:
-                yield from self.leave(lease) if self.stopping else self.step(lease)
+        while True:
+            yield 0.0, self.take_amendment(lease)
+            if not lease.ahead or self.stopping:
+                yield from self.leave(lease)
+                return
+            lease.stage = lease.ahead[0]
+            yield from self.measure(lease) if lease.step == lease.stage.end else self.step(lease)
             if lease.over:
                 return
-        yield 0.0, [Ended(order.lease, lease.steps_run, self.live[0] if self.live else None)]
+            if lease.stage.end <= lease.step:
+                del lease.ahead[0]
+
+    def take_amendment(self, lease: Running) -> list[Report]:
+        """Between two steps: what is ahead may have been cut anew."""
+        new, done = self.amendment, lease.step
+        if new is None or new.lease != lease.order.lease or new.number <= lease.amendment:
+            return []
+        lease.amendment = new.number
+        finished = [s for s in new.stages if lease.saved == (s.node, s.end) and (lease.measured or not s.metrics)]
+        ahead = [s for s in new.stages if s.end >= done and s not in finished]
+        lease.ahead = [replace(s, start=max(s.start, done)) for s in ahead]
+        return [AmendmentTaken(new.lease, new.number, done)]
 
     def measure(self, lease: Running) -> Iterator[tuple[float, list[Report]]]:
-        """An evaluation without a step."""
-        if (error := self.world.raises("evaluate", lease.values, lease.step)) is not None:
+        """A boundary where training stands already."""
+        stage = lease.stage
+        if stage.metrics and (error := self.world.raises("evaluate", lease.values, lease.step)) is not None:
             yield 0.0, self.fail(lease, "evaluate", lease.step, error)
         else:
-            metrics, node = self.world.metrics(lease.state), lease.stage.node
-            yield 0.0, [Reached(lease.order.lease, node, lease.step, 0, metrics, lease.state, None, 0.0, 0.0)]
+            yield 0.0, [self.reached(lease, measured=stage.metrics)]
 
     def leave(self, lease: Running) -> Iterator[tuple[float, list[Report]]]:
         """The lease ends here, with a checkpoint if there is anything new to save."""
         said: list[Report] = []
-        if lease.steps_run and lease.saved != lease.step:
+        held = self.live[0] if self.live else None
+        if lease.steps_run and lease.saved != held:
             said.append(self.reached(lease, measured=False))
-        lease.over = True
-        yield 0.0, [*said, Ended(lease.order.lease, lease.steps_run, self.live[0] if self.live else None)]
+        yield 0.0, [*said, Ended(lease.order.lease, lease.steps_run, held)]
 
     def step(self, lease: Running) -> Iterator[tuple[float, list[Report]]]:
         """One call of `train()`, and what is due after it."""
@@ -188,12 +209,14 @@ class FakeJobs:
         return state, values
 
     def reached(self, lease: Running, *, measured: bool) -> Reached:
-        """A checkpoint here, measured or not."""
-        number, node = lease.order.lease, lease.stage.node
-        name = lease.order.file_name(node, lease.step)
-        assert name not in self.world.checkpoints, "a checkpoint's name is never written twice"
-        self.world.checkpoints[name] = (lease.state, lease.values)
-        lease.saved = lease.step
+        """A checkpoint here, measured or not; a state that has its file gets no other."""
+        number, place = lease.order.lease, (lease.stage.node, lease.step)
         metrics = self.world.metrics(lease.state) if measured else None
-        file = CheckpointFile(name, 100, lease.state, "cpu", 1, "")
-        return Reached(number, node, lease.step, lease.steps_run, metrics, lease.state, file, 0.0, 0.01)
+        file = None
+        if lease.saved != place:
+            name = lease.order.file_name(*place)
+            assert name not in self.world.checkpoints, "a checkpoint's name is never written twice"
+            self.world.checkpoints[name] = (lease.state, lease.values)
+            file = CheckpointFile(name, 100, lease.state, "cpu", 1, "")
+        lease.saved, lease.measured = place, measured
+        return Reached(number, *place, lease.steps_run, metrics, lease.state, file, 0.0, 0.01)

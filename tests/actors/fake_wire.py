@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 from hive.actors.actor import (
     Actor,
+    AmendJob,
     Commit,
     Deliver,
     Effect,
@@ -53,6 +54,8 @@ class Jobs(Protocol):
     """What runs an actor's jobs."""
 
     def start(self, job: str, order: Any) -> None: ...
+
+    def amend(self, job: str, order: Any) -> None: ...
 
     def stop(self, job: str) -> None: ...
 
@@ -150,6 +153,8 @@ class Wire:
                     self.start_timer(host, name, after_s)
                 case StartJob(job, order) if host.jobs is not None:
                     host.jobs.start(job, order)
+                case AmendJob(job, order) if host.jobs is not None:
+                    host.jobs.amend(job, order)
                 case StopJob(job) if host.jobs is not None:
                     host.jobs.stop(job)
 

@@ -14,9 +14,12 @@ from hive.actors.actor import Commit, Received, Send, TimerFired
 from hive.actors.books import Books
 from hive.actors.coordinator import Coordinator, CoordinatorSettings
 from hive.actors.messages import (
+    Amend,
+    Amended,
     Ask,
     CloseRun,
     Grant,
+    GrantedStage,
     LeaseEnded,
     Message,
     NodeBeat,
@@ -134,7 +137,9 @@ class HandTrainer:
     name: str
     plan: str
     grant: Grant | None = None
-    stage: int = 0
+    ahead: list[GrantedStage] = field(default_factory=list)
+    node: int = 0
+    amendment: int = 0
     step: int = 0
     steps_run: int = 0
     noted: int = 0
@@ -146,7 +151,9 @@ class HandTrainer:
     def beat(self) -> None:
         """It lives; and takes a grant that reached it."""
         lease = None if self.grant is None else self.grant.lease
-        beat = TrainerBeat(self.name, "node", self.plan, lease, self.step, self.steps_run, self.held)
+        beat = TrainerBeat(
+            self.name, "node", self.plan, lease, self.step, self.steps_run, self.held, amendment=self.amendment
+        )
         self.lockstep.say(self.name, beat)
         self.take()
 
@@ -155,28 +162,43 @@ class HandTrainer:
         for grant in self.lockstep.heard(self.name, Grant):
             if self.grant is None and grant.lease > self.last_lease:
                 self.grant, self.last_lease = grant, grant.lease
-                self.stage, self.step, self.steps_run, self.noted, self.number = 0, grant.stages[0].start, 0, 0, 0
+                self.ahead, self.amendment = list(grant.stages), grant.amendment
+                self.node, self.step = self.ahead[0].node, self.ahead[0].start
+                self.steps_run, self.noted, self.number = 0, 0, 0
         return self.grant is not None
+
+    def heed(self) -> bool:
+        """Take up an amendment, if one was said; whether one was, and the batch goes on."""
+        amends = [m for m in self.lockstep.heard(self.name, Amend) if self.grant and m.lease == self.grant.lease]
+        amend = max(amends, key=lambda m: m.amendment, default=None)
+        if amend is None or amend.amendment <= self.amendment:
+            return self.grant is not None
+        self.amendment, self.number = amend.amendment, self.number + 1
+        self.ahead = [
+            s for s in amend.stages if s.end > self.step or (s.end == self.step and self.noted != self.steps_run)
+        ]
+        self.lockstep.say(self.name, Amended(self.name, self.number, amend.lease, amend.amendment, self.step))
+        if not self.ahead:
+            self.leave()
+        return bool(self.ahead)
 
     def train(self, steps: int = 1_000) -> None:
         """Train so many steps at most; a notice at each boundary, and the end of the lease after the last."""
         assert self.grant is not None
-        while True:
-            stage = self.grant.stages[self.stage]
-            now = min(steps, stage.end - self.step)
+        while self.ahead:
+            stage = self.ahead[0]
+            self.node, now = stage.node, min(steps, stage.end - self.step)
             self.step, self.steps_run, steps = self.step + now, self.steps_run + now, steps - now
             if self.step < stage.end:
                 return
             self.reach(metrics={"score": float(self.step)} if stage.metrics else None, file=stage.start < stage.end)
-            self.stage += 1
-            if self.stage == len(self.grant.stages):
-                self.end()
-                return
+            del self.ahead[0]
+        self.end()
 
     def reach(self, metrics: dict[str, float] | None = None, *, file: bool = True) -> None:
         """A checkpoint here, and its notice."""
         assert self.grant is not None
-        node, lease = self.grant.stages[self.stage].node, self.grant.lease
+        node, lease = self.node, self.grant.lease
         checkpoint = CheckpointFile(f"{self.plan}/{node}-{self.step}-{lease}.safetensors", 1) if file else None
         self.number += 1
         digest = f"{node}-{self.step} by lease {lease}"
@@ -191,7 +213,7 @@ class HandTrainer:
     def end(self, error: str | None = None) -> None:
         """The lease is over; with an error, because the next step could not be trained."""
         assert self.grant is not None
-        node = self.grant.stages[min(self.stage, len(self.grant.stages) - 1)].node
+        node = self.ahead[0].node if self.ahead else self.node
         failed = None if error is None else self.step + 1
         lease, self.grant = self.grant.lease, None
         self.number += 1
@@ -205,10 +227,14 @@ class HandTrainer:
         """Leave the lease with a checkpoint, if that was said; whether it was."""
         told = [m for m in self.lockstep.heard(self.name, StopLease) if self.grant and m.lease == self.grant.lease]
         if told:
-            if self.steps_run > self.noted:
-                self.reach()
-            self.end()
+            self.leave()
         return bool(told)
+
+    def leave(self) -> None:
+        """End the lease where it stands, with a checkpoint if there is anything new to save."""
+        if self.steps_run > self.noted:
+            self.reach()
+        self.end()
 
     def exit(self, code: int = -9, tail: str = "") -> None:
         """Its process dies, after a last beat; what it had not noted is lost."""

@@ -21,8 +21,8 @@ from tests.actors.fake_cluster import SOURCE
 BEAT = TimerFired("beat")
 
 
-def order(trainer: str, slot: int = 0) -> StartTrainer:
-    return StartTrainer(slot, trainer, "key-1", SOURCE, "print", "folder")
+def order(trainer: str, slot: int = 0, incarnation: str = "first") -> StartTrainer:
+    return StartTrainer(slot, trainer, "key-1", SOURCE, "print", "folder", incarnation)
 
 
 class Node:
@@ -126,3 +126,9 @@ def test_curves_go_to_the_aggregator_once_it_is_known() -> None:
     assert node.hear(NodeWelcome("at")) == []
     assert node.hear(curve) == [Send("aggregator", curve)]
     assert node.hear(NodeWelcome("elsewhere")) == [Deliver(NodeWelcome("elsewhere"))]
+
+
+def test_node_manager_starts_nothing_that_an_earlier_one_was_told_to_start() -> None:
+    node = Node()
+    assert node.hear(order("node/0/1", incarnation="before")) == []
+    assert any(isinstance(effect, StartJob) for effect in node.hear(order("node/0/1")))

@@ -7,9 +7,10 @@ import msgspec
 from hive.actors.actor import Turn
 from hive.actors.messages import Grant, GrantedStage, Notice
 from hive.actors.plans import LivePlan, path_to
+from hive.planner.running import Way
 from hive.planner.search_plan import Place, Wanter
 from hive.planner.sequences import Constant, Exponential, MultiStep, Sequence
-from hive.storage.records import CheckpointFile, NodeRecord, PlanRecord, StandingRecord
+from hive.storage.records import CheckpointFile, LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 from hive.storage.store import Put
 from tests.actors.fake_cluster import SOURCE
 
@@ -147,17 +148,57 @@ def test_kept_paths_are_those_of_the_tree_as_it_stands() -> None:
     assert live.plan.paths().ready == 2
 
 
-def test_lease_is_wanted_while_anybody_waits_for_what_follows_from_it() -> None:
+def amended(live: Live, record: LeaseRecord, step: int = 0) -> LeaseRecord:
+    """The lease as the plan wants it now, with training known to be at `step`."""
+    found = live.plan.amendments([record], [Way(record.lease, record.ends, step)])
+    return found[0] if found else record
+
+
+def test_lease_is_as_it_was_while_what_follows_from_it_is_waited_for() -> None:
     live = Live()
     live.ask(STRAIGHT, 10)
     record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
     live.ask(STRAIGHT, 15)
+    assert amended(live, record) is record
     live.plan.tree.let_go(Place(0, 10), Wanter("run", 0))
-    assert live.plan.wanted_behind(record)
+    after = amended(live, record)
+    assert (after.ends, after.measured, after.amendment) == (record.ends, (), 1)
     live.plan.tree.let_go(Place(0, 15), Wanter("run", 1))
-    assert not live.plan.wanted_behind(record)
+    assert amended(live, after).ends == ()
+    assert live.plan.tree.promises == {Place(0, 10): 1}, "what it leaves behind is known when it has left"
+
+
+def test_boundary_asked_for_inside_a_running_stage_is_promised_unless_training_has_passed_it() -> None:
+    live = Live()
+    live.ask(STRAIGHT, 10)
+    record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
     live.ask(STRAIGHT, 8)
-    assert not live.plan.wanted_behind(record)
+    late = live.ask(STRAIGHT, 3)
+    after = amended(live, record, step=4)
+    assert after.ends == ((0, 0, 8), (0, 8, 10))
+    assert after.measured == ((0, 8), (0, 10))
+    assert live.plan.tree.promises == {Place(0, 8): 1, Place(0, 10): 1}
+    assert [stage.place for stage in live.plan.left()[0]] == [late]
+    assert [(s.end, s.metrics) for s in live.plan.amend(after).stages] == [(8, True), (10, True)]
+
+
+def test_branch_off_a_running_stage_makes_it_stop_there_unmeasured() -> None:
+    live = Live()
+    live.ask(STRAIGHT, 20)
+    record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
+    live.ask(DROPPED, 15)
+    after = amended(live, record)
+    assert (after.ends, after.measured) == (((0, 0, 10), (0, 10, 20)), ((0, 20),))
+    assert [(s.start, s.end, s.waiting) for s in live.plan.left()[0]] == [(10, 15, True)]
+
+
+def test_request_at_a_promised_place_that_nobody_measured_is_measured_there() -> None:
+    live = Live()
+    live.ask(DROPPED, 20)
+    record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
+    assert record.measured == ((1, 20),)
+    live.ask(STRAIGHT, 10)
+    assert amended(live, record).measured == ((0, 10), (1, 20))
 
 
 def test_measured_seconds_become_estimates() -> None:

@@ -15,7 +15,7 @@ def plan(name: str) -> PlanRecord:
 
 
 def order(slot: int, trainer: str, plan_name: str = "p") -> StartTrainer:
-    return StartTrainer(slot, trainer, plan_name, SOURCE, "print", "folder")
+    return StartTrainer(slot, trainer, plan_name, SOURCE, "print", "folder", "first")
 
 
 class Office:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from hive.actors.actor import Effect, Event, JobReported, Received, Send, StartJob, StopJob, TimerFired
+from hive.actors.actor import AmendJob, Effect, Event, JobReported, Received, Send, StartJob, StopJob, TimerFired
 from hive.actors.messages import (
+    Amend,
+    Amended,
     Curve,
     Grant,
     GrantedStage,
@@ -19,7 +21,18 @@ from hive.actors.messages import (
 from hive.actors.trainer import POINTS_MAX, TrainerActor
 from hive.planner.pieces import ConstantForm
 from hive.storage.records import CheckpointFile
-from hive.training.reports import BatchOrder, Ended, Evaluated, Failed, Reached, Report, StageOrder, Stepped
+from hive.training.reports import (
+    Amendment,
+    AmendmentTaken,
+    BatchOrder,
+    Ended,
+    Evaluated,
+    Failed,
+    Reached,
+    Report,
+    StageOrder,
+    Stepped,
+)
 from hive.training.reports import CheckpointFile as Written
 
 BEAT = TimerFired("beat")
@@ -175,3 +188,46 @@ def test_curves_go_to_the_node_with_the_beat_or_when_there_are_many() -> None:
 
 def test_what_means_nothing_to_it_changes_nothing() -> None:
     assert Trainer().hear(TrainerBeat(NAME, "node", "key-1")) == []
+
+
+def amend(number: int, lease: int = 7) -> Amend:
+    return Amend(NAME, lease, number, [GrantedStage(3, 0, 5, {"lr": ["constant", 1]}, metrics=False)])
+
+
+def test_trainer_hands_on_an_amendment_once_and_none_that_is_overtaken_or_of_another_lease() -> None:
+    trainer = Trainer()
+    trainer.hear(grant())
+    stage = StageOrder(3, 0, 5, {"lr": ConstantForm(1)}, metrics=False)
+    assert trainer.hear(amend(2)) == [AmendJob("7", Amendment(7, 2, (stage,)))]
+    assert trainer.hear(amend(2)) == trainer.hear(amend(1)) == trainer.hear(amend(3, lease=6)) == []
+
+
+def test_trainer_shows_in_its_beat_which_amendment_it_has_heard_of() -> None:
+    trainer = Trainer()
+    trainer.hear(grant())
+    trainer.hear(amend(2))
+    assert [m.amendment for m in trainer.beat() if isinstance(m, TrainerBeat)] == [2]
+    trainer.report(Ended(7, 0, None))
+    trainer.hear(grant(lease=8))
+    assert [m.amendment for m in trainer.beat() if isinstance(m, TrainerBeat)] == [0]
+
+
+def test_trainer_says_that_an_amendment_was_taken_up_until_it_is_noted() -> None:
+    trainer = Trainer()
+    trainer.hear(grant())
+    trainer.report(reached(step=4))
+    said = trainer.report(AmendmentTaken(7, 1, 6))
+    assert said == [Amended(NAME, 2, 7, 1, 6)]
+    trainer.beat()
+    assert said[0] in trainer.beat()
+    trainer.hear(Noted(2, 7))
+    assert said[0] not in trainer.beat()
+
+
+def test_trainer_shows_the_first_step_of_a_new_batch_before_any_is_trained() -> None:
+    trainer = Trainer()
+    trainer.hear(grant())
+    trainer.report(Stepped(7, 3, 9, 9, 0.1, None))
+    trainer.report(Ended(7, 9, None))
+    trainer.hear(grant(lease=8, origin=(3, 4)))
+    assert [m.step for m in trainer.beat() if isinstance(m, TrainerBeat)] == [4]

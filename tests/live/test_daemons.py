@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,53 +11,24 @@ import pytest
 
 from tests.live.commands import Command, read_json, wait_until
 from tests.live.conftest import Start
+from tests.live.daemons import CHECKOUT, Daemons, ended
 from tests.live.results import found
 from tests.live.studies import SLOW, StudyFile, edited
 
 Run = Callable[..., tuple[Command, dict[str, Any]]]
 
-CHECKOUT = Path(__file__).parents[2]
 QUICK = edited(SLOW, ('"step_s": 0.02', '"step_s": 0.0'))
 
 
-class Cluster:
-    """A coordinator and a worker, not started yet, with the shipped configuration but for address, root and devices."""
-
-    def __init__(self, start: Start, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.url = f"tcp://127.0.0.1:{free.getsockname()[1]}"
-        self.start, self.folder = start, folder
-        changes = [("tcp://127.0.0.1:7077", self.url), ('".hive', f'"{folder}/cluster')]
-        for name in ("coordinator.toml", "worker.toml"):
-            text = (
-                (CHECKOUT / "conf" / name).read_text(encoding="utf-8").replace('devices = "cpu"', 'devices = "cpu,cpu"')
-            )
-            for old, new in changes:
-                text = text.replace(old, new)
-            (folder / name).write_text(text, encoding="utf-8")
-
-    def daemon(self, name: str) -> Command:
-        """Start one of the two."""
-        return self.start("--config", self.folder / f"{name}.toml", program=(str(CHECKOUT / "bin" / f"hive-{name}"),))
-
-
 @pytest.fixture
-def cluster(start: Start, tmp_path: Path) -> Cluster:
+def cluster(start: Start, tmp_path: Path) -> Daemons:
     """A cluster of this test's own."""
-    return Cluster(start, tmp_path)
-
-
-def ended(daemon: Command) -> None:
-    """Ask a daemon to end, as a service manager does; it does so without complaint."""
-    daemon.signal(signal.SIGTERM)
-    assert daemon.wait().code == 0, daemon.err
-    assert "Traceback" not in daemon.err
+    return Daemons(start, tmp_path)
 
 
 @pytest.mark.parametrize("order", [("coordinator", "worker", "run"), ("run", "worker", "coordinator")], ids="-".join)
 def test_run_trains_on_daemons_started_in_any_order(
-    order: tuple[str, ...], cluster: Cluster, start: Start, undisturbed: dict[str, Any], tmp_path: Path
+    order: tuple[str, ...], cluster: Daemons, start: Start, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     file, summary = StudyFile.write(tmp_path / "study", QUICK), tmp_path / "summary.json"
     started = {}
@@ -84,7 +54,7 @@ def test_run_trains_on_daemons_started_in_any_order(
 
 
 def test_run_goes_on_when_both_daemons_are_killed_and_started_again(
-    cluster: Cluster, start: Start, undisturbed: dict[str, Any], tmp_path: Path
+    cluster: Daemons, start: Start, undisturbed: dict[str, Any], tmp_path: Path
 ) -> None:
     file, summary = StudyFile.write(tmp_path / "study", SLOW), tmp_path / "summary.json"
     daemons = [cluster.daemon("coordinator"), cluster.daemon("worker")]
@@ -100,7 +70,7 @@ def test_run_goes_on_when_both_daemons_are_killed_and_started_again(
         ended(daemon)
 
 
-def test_run_says_what_it_waits_for_when_nobody_answers(cluster: Cluster, start: Start, tmp_path: Path) -> None:
+def test_run_says_what_it_waits_for_when_nobody_answers(cluster: Daemons, start: Start, tmp_path: Path) -> None:
     file = StudyFile.write(tmp_path / "study", QUICK)
     command = start("run", file.path, "--url", cluster.url)
     wait_until(lambda: f"nobody has answered at {cluster.url}" in command.err, "a word")
@@ -127,7 +97,7 @@ def test_address_that_other_machines_could_reach_is_refused(address: str, start:
         assert address in line
 
 
-def test_wrong_key_of_a_configuration_file_is_one_clear_error(cluster: Cluster) -> None:
+def test_wrong_key_of_a_configuration_file_is_one_clear_error(cluster: Daemons) -> None:
     for name in ("coordinator", "worker"):
         path = cluster.folder / f"{name}.toml"
         path.write_text(path.read_text(encoding="utf-8") + "\nport = 1\n", encoding="utf-8")

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from hive.actors.books import Books
 from hive.actors.coordinator import CoordinatorSettings
+from hive.actors.messages import Amend
 from hive.actors.plans import LivePlan, path_to
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Piecewise
@@ -184,7 +185,7 @@ requests = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), min_size=1,
 asks = st.tuples(st.just("ask"), st.sampled_from(RUNS), requests)
 releases = st.tuples(st.just("release"), st.sampled_from(RUNS), st.integers(0, 5))
 trains = st.tuples(st.just("train"), st.integers(0, 2), st.integers(1, 6))
-moves = st.tuples(st.sampled_from(["save", "lose", "beat"]), st.integers(0, 2), st.none())
+moves = st.tuples(st.sampled_from(["save", "lose", "beat", "deaf"]), st.integers(0, 2), st.none())
 fails = st.tuples(st.just("fail"), st.integers(0, 2), st.none())
 restarts = st.tuples(st.just("restart"), st.none(), st.none())
 harmless = st.lists(st.one_of(asks, asks, trains, trains, trains, moves, restarts), min_size=3, max_size=25)
@@ -221,10 +222,12 @@ class History:
 
     def move(self, what: str, number: int, steps: object) -> None:
         trainer = self.trainers[number]
-        if what == "beat" or not trainer.take():
+        if what == "deaf":
+            self.lockstep.heard(trainer.name, Amend)  # lost on its way
+        elif what == "beat" or not trainer.take():
             trainer.beat()
         elif what == "train" and isinstance(steps, int):
-            if not trainer.stop_if_told():
+            if not trainer.stop_if_told() and trainer.heed():
                 trainer.train(steps)
         elif what == "save" and trainer.steps_run > trainer.noted:
             trainer.reach()
@@ -239,7 +242,7 @@ class History:
         for _ in range(200):
             for trainer in self.trainers:
                 trainer.beat()
-                if trainer.take() and not trainer.stop_if_told():
+                if trainer.take() and not trainer.stop_if_told() and trainer.heed():
                     trainer.train()
             if not self.lockstep.books.leases.leases and not any(p.tree.pending for p in self.plans()):
                 return

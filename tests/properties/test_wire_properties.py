@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive.actors import wire
-from hive.actors.messages import MESSAGES, Count, Message, Name
+from hive.actors.messages import MESSAGES, Count, GrantedStage, Message, Name, Stages
 from hive.errors import ProtocolError, StoreError
 from hive.storage import records
 from hive.storage.records import Record
@@ -41,6 +41,8 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
     origin, inner = get_origin(hint), get_args(hint)
     if hint in SIMPLE:
         return SIMPLE[hint]
+    if hint == Stages:
+        return st.lists(instances(GrantedStage), min_size=1, max_size=3)
     if origin in (Union, UnionType):
         return st.one_of([of_type(choice) for choice in inner])
     if origin is dict:

@@ -1,0 +1,87 @@
+"""Batches that are out: where they must stop, as things stand now.
+
+While a batch runs, others ask and let go. A step that is asked for now may lie on the way of a batch that has not come
+that far: then the batch is to stop there too, and nobody trains its steps again. (Hippo trains them again, from the
+last checkpoint below.) And what nobody waits for any more is cut off its end.
+
+How far training has come is known only roughly, so a boundary that is added may come too late. Until that is known the
+batch promises it like any other.
+
+It must not know leases, trainers, messages, or who asked.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
+from typing import NamedTuple
+
+from hive.planner.search_plan import Place, SearchPlan
+from hive.planner.stage_tree import Stage
+
+__all__ = ["Ends", "Way", "cut", "needed", "on_the_way"]
+
+Ends = tuple[tuple[int, int, int], ...]
+"""The (node, start, end) of consecutive stages."""
+
+
+class Way(NamedTuple):
+    """What a batch has ahead.
+
+    Attributes:
+        lease: the batch's lease.
+        ends: its stages that are not done.
+        step: the greatest step that it is known to have done.
+    """
+
+    lease: int
+    ends: Ends
+    step: int
+
+
+def on_the_way(stages: Iterable[Stage], ways: Iterable[Way]) -> dict[int, list[Place]]:
+    """By lease, the ends of stages that lie inside a stage that runs, and may still be ahead there.
+
+    Where two batches come by, the one that ends sooner is meant: it was sent for what lies just below.
+    """
+    running: dict[int, list[tuple[int, int, Way]]] = defaultdict(list)
+    for way in ways:
+        for node, start, end in way.ends:
+            running[node].append((start, end, way))
+    found: dict[int, list[Place]] = defaultdict(list)
+    for stage in stages:
+        step = stage.end
+        passing = [
+            (end, way.lease)
+            for start, end, way in running.get(stage.node.number, ())
+            if start < step < end and way.step <= step and stage.start < step
+        ]
+        if passing:
+            found[min(passing)[1]].append(stage.place)
+    return found
+
+
+def needed(plan: SearchPlan, stages: Iterable[Stage]) -> set[Place]:
+    """The places where a batch must stop: those asked for, and those that something waits to start from."""
+    return {*plan.pending, *(stage.origin for stage in stages if stage.waiting and stage.origin is not None)}
+
+
+def cut(ends: Sequence[tuple[int, int, int]], added: Collection[Place], wanted: Collection[Place]) -> Ends:
+    """The stages of a way, cut at the places that are added and nowhere that is not wanted, up to the last that is.
+
+    Where the way passes from a node to its child it is cut too: other values are in force from there.
+    """
+    pieces: list[tuple[int, int, int]] = []
+    for node, start, end in ends:
+        steps = {place.step for place in added if place.node == node and start < place.step < end}
+        for step in sorted({*steps, end}):
+            pieces.append((node, start, step))
+            start = step
+    while pieces and Place(pieces[-1][0], pieces[-1][2]) not in wanted:
+        pieces.pop()
+    kept: list[tuple[int, int, int]] = []
+    for node, start, end in pieces:
+        if kept and kept[-1][0] == node and Place(node, kept[-1][2]) not in wanted:
+            start = kept.pop()[1]
+        kept.append((node, start, end))
+    return tuple(kept)
