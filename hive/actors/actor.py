@@ -1,9 +1,9 @@
 """What an actor is: a state machine without I/O, `handle(event, now) -> effects`.
 
 Events come in one at a time; effects go out as a closed set of frozen records. A driver (runtime.py) drains the
-inbox, lets the actor handle event by event, commits all `Commit` effects of the batch as one transaction, and only
-then carries out the others in order. So nothing is said before it is durable. If the commit fails, the driver throws
-the actor away and makes a new one from the store; that is also what a restart is.
+inbox, lets the actor handle event by event and then `Quiet`, commits all `Commit` effects of these turns as one
+transaction, and only then carries out the others in order. So nothing is said before it is durable. If the commit
+fails, the driver throws the actor away and makes a new one from the store; that is also what a restart is.
 
 `now` is Unix time in seconds and never decreases within one driver. This module must not know any message, any
 actor, or any driver.
@@ -28,6 +28,7 @@ __all__ = [
     "Event",
     "JobEnded",
     "JobReported",
+    "Quiet",
     "Received",
     "Send",
     "StartJob",
@@ -77,7 +78,12 @@ class JobEnded:
     tail: str = ""
 
 
-Event = Received | Called | TimerFired | JobReported | JobEnded
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """All that had come was handed in: what follows from it together can be decided now, and not after each part."""
+
+
+Event = Received | Called | TimerFired | JobReported | JobEnded | Quiet
 
 
 @dataclass(frozen=True, slots=True)

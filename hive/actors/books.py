@@ -191,5 +191,5 @@ class Books:
     def run_state(self, run: Run) -> RunState:
         """How a run stands."""
         busy = sum(lease.record.plan == run.record.plan for lease in self.leases.leases.values())
-        settled = not run.open and not self.pays(run)
+        settled = not run.waiting and not self.pays(run)
         return RunState(run.name, run.record.counts, busy, len(self.staff.trainers), settled)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from hive.actors.actor import Called, Effect, Event, Received, StartTimer, TimerFired, Turn
+from hive.actors.actor import Called, Effect, Event, Quiet, Received, StartTimer, TimerFired, Turn
 from hive.actors.books import Books
 from hive.actors.dispatch import Dispatch
 from hive.actors.messages import (
@@ -113,7 +113,7 @@ class Coordinator:
         return turn.effects()
 
     def handle(self, event: Event, now: float) -> list[Effect]:
-        """A message goes to its handler; then whoever is idle gets what became ready."""
+        """A message goes to its handler; once all that came are handled, whoever is idle gets what became ready."""
         turn = Turn()
         if isinstance(event, TimerFired):
             self.beat(now, turn)
@@ -121,7 +121,7 @@ class Coordinator:
             self.take(event.sender, event.message, now, turn)
         elif isinstance(event, Called):
             self.take("", event.call, now, turn)
-        if self.books.unsettled:
+        elif isinstance(event, Quiet) and self.books.unsettled:
             self.books.unsettled = False
             self.dispatch.settle(now, turn)
         return turn.effects()

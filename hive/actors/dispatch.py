@@ -265,6 +265,8 @@ class Dispatch:
         if plan.settled:
             return
         leases = [lease for lease in self.books.leases.of_plan(plan.name) if lease.record.ends and not lease.stopping]
+        if not leases:
+            return
         for record in plan.amendments([lease.record for lease in leases], [lease.way for lease in leases]):
             lease = self.books.leases.leases[record.lease]
             trainer = self.books.staff.trainers.get(record.trainer)

@@ -28,6 +28,7 @@ class Run:
         asked: by trial, the largest step it asked for.
         reach: by node, the largest step any of its trials passes there.
         wants: by (trial, step), what it still waits for or was told.
+        waiting: of these, what it still waits for.
         journal: its answers, in order.
         heard: Unix time of its session's last word.
         paused: nobody speaks for it: what only it wants is not trained, until somebody does.
@@ -38,6 +39,7 @@ class Run:
     asked: dict[int, int] = field(default_factory=dict)
     reach: dict[int, int] = field(default_factory=dict)
     wants: dict[tuple[int, int], WantRecord] = field(default_factory=dict)
+    waiting: dict[tuple[int, int], WantRecord] = field(default_factory=dict)
     journal: list[AnswerRecord] = field(default_factory=list)
     heard: float = 0.0
     paused: bool = False
@@ -45,7 +47,7 @@ class Run:
     @property
     def open(self) -> list[WantRecord]:
         """What it waits for."""
-        return [want for want in self.wants.values() if want.open]
+        return list(self.waiting.values())
 
     @property
     def name(self) -> str:
@@ -86,7 +88,12 @@ class Run:
 
     def remember(self, want: WantRecord) -> None:
         """Keep what a trial asked for; also how a want comes back from the store."""
-        self.wants[want.trial, want.step] = want
+        place = (want.trial, want.step)
+        self.wants[place] = want
+        if want.open:
+            self.waiting[place] = want
+        else:
+            self.waiting.pop(place, None)
 
     def recall(self, want: WantRecord, path: Iterable[tuple[Node, int]]) -> None:
         """Take a want back from the store: what it counted is counted already."""
@@ -116,4 +123,5 @@ class Run:
         self.asked.clear()
         self.reach.clear()
         self.wants.clear()
+        self.waiting.clear()
         self.journal.clear()

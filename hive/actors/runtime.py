@@ -30,6 +30,7 @@ from hive.actors.actor import (
     Deliver,
     Effect,
     Event,
+    Quiet,
     Received,
     Send,
     StartJob,
@@ -155,6 +156,7 @@ class Runtime:
             turns: list[list[Effect]] = []
             while self.inbox and len(turns) < EVENTS_MAX:
                 turns.append(list(self.actor.handle(self.inbox.popleft(), self.tick())))
+            turns.append(list(self.actor.handle(Quiet(), self.now)))
             if self.inbox and not self.awake:
                 self.awake = True
                 self.loop.call_soon(self.drain)

@@ -41,7 +41,7 @@ def status(books: Books, now: float) -> dict[str, Any]:
                 "plan": r.record.plan,
                 "age_s": now - r.record.opened_at,
                 "answered": r.record.told,
-                "waiting": sum(w.open for w in r.wants.values()),
+                "waiting": len(r.waiting),
                 **msgspec.to_builtins(r.record.counts),
             }
             for r in books.runs.values()

@@ -10,6 +10,7 @@ This module must not know where bytes are kept, or which kinds of record there a
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Protocol, TypeVar
 
@@ -28,6 +29,9 @@ KEY_INTEGER_MAX = 2**63 - 1
 INTEGER_TAG = b"\x01"
 STRING_TAG = b"\x02"
 STRING_END = b"\x00"
+
+STRINGS_KEPT = 4096
+"""Strings whose bytes are kept: names of tables, plans and runs, which are in every key."""
 
 R = TypeVar("R", bound=Record)
 
@@ -93,7 +97,20 @@ def encode_key(table: str, key: Key) -> bytes:
         StoreError: an element is neither a string nor an integer in [0, 2**63), or the key is longer than
             KEY_BYTES_MAX.
     """
-    data = b"".join(encode_element(table, key, element) for element in (table, *key))
+    data = encode_string(table)
+    for element in key:
+        # type() and not isinstance(): True would be stored as 1, and two keys would be one.
+        if type(element) is int and 0 <= element <= KEY_INTEGER_MAX:
+            data += INTEGER_TAG + element.to_bytes(8, "big")
+        elif isinstance(element, str):
+            try:
+                data += encode_string(element)
+            except UnicodeEncodeError as error:
+                raise StoreError(
+                    f"table {table!r}: key {shorten(key)} holds text that is not Unicode: {error}"
+                ) from error
+        else:
+            raise StoreError(f"table {table!r}: key {shorten(key)} may hold strings and integers in [0, 2**63) only")
     if len(data) > KEY_BYTES_MAX:
         raise StoreError(
             f"table {table!r}: key {shorten(key)} has {len(data)} bytes; at most {KEY_BYTES_MAX} can be stored"
@@ -101,47 +118,50 @@ def encode_key(table: str, key: Key) -> bytes:
     return data
 
 
-def encode_element(table: str, key: Key, element: str | int) -> bytes:
-    """One element of a key, which with its table is there for the message."""
-    if isinstance(element, str):
-        try:
-            text = element.encode()
-        except UnicodeEncodeError as error:
-            raise StoreError(f"table {table!r}: key {shorten(key)} holds text that is not Unicode: {error}") from error
-        return STRING_TAG + text.replace(b"\x01", b"\x01\x02").replace(b"\x00", b"\x01\x01") + STRING_END
-    # type() and not isinstance(): True would be stored as 1, and two keys would be one.
-    if type(element) is not int or not 0 <= element <= KEY_INTEGER_MAX:
-        raise StoreError(f"table {table!r}: key {shorten(key)} may hold strings and integers in [0, 2**63) only")
-    return INTEGER_TAG + element.to_bytes(8, "big")
+@functools.lru_cache(maxsize=STRINGS_KEPT)
+def encode_string(text: str) -> bytes:
+    """A string as an element of a key."""
+    return STRING_TAG + text.encode().replace(b"\x01", b"\x01\x02").replace(b"\x00", b"\x01\x01") + STRING_END
 
 
 def encode_writes(writes: Sequence[Write]) -> list[tuple[bytes, bytes | None]]:
-    """The key and the bytes of each write, in order; None for the bytes of a delete.
+    """The key and the bytes of what must be written; None for the bytes of a delete.
+
+    Of several writes to one key only the last is left: many turns are committed together, and a run's record changes in
+    most of them.
 
     Raises:
         StoreError: a key cannot be encoded, or a record would not come back from its own bytes.
     """
-    return [
-        encode_put(write.record) if isinstance(write, Put) else (encode_key(write.table, write.key), None)
-        for write in writes
-    ]
+    last: dict[bytes, Write] = {}
+    for write in writes:
+        last[encode_key_of(write)] = write
+    return [(key, encode_put(write.record) if isinstance(write, Put) else None) for key, write in last.items()]
 
 
-def encode_put(record: Record) -> tuple[bytes, bytes]:
-    """Key and bytes of a record.
-
-    The bytes are read back here, for 1 us: constructing a record checks no types, and a record that is only found
-    unreadable after a restart would make the whole store useless.
-    """
-    kind = type(record)
+def encode_key_of(write: Write) -> bytes:
+    """The bytes of the key that is written to."""
+    if not isinstance(write, Put):
+        return encode_key(write.table, write.key)
+    kind = type(write.record)
     if not kind.table:
         raise StoreError(f"{kind.__name__} names no table: set `table` on the class")
+    return encode_key(kind.table, write.record.key())
+
+
+def encode_put(record: Record) -> bytes:
+    """The bytes of a record.
+
+    They are read back here, for 1 us: constructing a record checks no types, and a record that is only found unreadable
+    after a restart would make the whole store useless.
+    """
+    kind = type(record)
     try:
         data = encode(record)
         decode(kind, data)
     except (StoreError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise StoreError(f"table {kind.table!r}: {kind.__name__} cannot be stored: {error}") from error
-    return encode_key(kind.table, record.key()), data
+    return data
 
 
 def shorten(key: Key) -> str:

@@ -21,6 +21,7 @@ from hive.actors.actor import (
     Deliver,
     Effect,
     Event,
+    Quiet,
     Received,
     Send,
     StartJob,
@@ -126,14 +127,16 @@ class Wire:
         if isinstance(event, TimerFired):
             host.timers.pop(event.name, None)
         crash = self.crash_next.pop(host.name, None)
-        effects = list(host.actor.handle(event, self.now))
+        turns = [list(host.actor.handle(each, self.now)) for each in (event, Quiet())]
+        for effects in turns:
+            commits = [effect for effect in effects if isinstance(effect, Commit)]
+            assert commits in ([], effects[:1]), "there is one commit, and it comes first"
+        effects = sorted((e for turn in turns for e in turn), key=lambda effect: not isinstance(effect, Commit))
         if crash is True:  # before the commit: the turn never was
             self.on_crash(host.name)
             return
-        commits = [effect for effect in effects if isinstance(effect, Commit)]
-        assert commits in ([], effects[:1]), "there is one commit, and it comes first"
         if crash is False:  # after the commit: nobody heard of it
-            self.carry_out(host, list(commits))
+            self.carry_out(host, [effect for effect in effects if isinstance(effect, Commit)])
             self.on_crash(host.name)
             return
         self.carry_out(host, effects)

@@ -10,7 +10,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hive.actors.actor import Commit, Received, Send, TimerFired
+from hive.actors.actor import Commit, Quiet, Received, Send, TimerFired
 from hive.actors.books import Books
 from hive.actors.coordinator import Coordinator, CoordinatorSettings
 from hive.actors.messages import (
@@ -80,7 +80,8 @@ class Lockstep:
         self.carry_out(TimerFired("beat"))
 
     def carry_out(self, event: Received | TimerFired) -> None:
-        for effect in self.coordinator.handle(event, self.now):
+        effects = [*self.coordinator.handle(event, self.now), *self.coordinator.handle(Quiet(), self.now)]
+        for effect in sorted(effects, key=lambda effect: not isinstance(effect, Commit)):
             match effect:
                 case Commit(writes):
                     self.store.commit(writes)

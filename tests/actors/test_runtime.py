@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import zmq
 
-from hive.actors.actor import Called, Commit, Deliver, Effect, Event, Received, Send, StartTimer, TimerFired
+from hive.actors.actor import Called, Commit, Deliver, Effect, Event, Quiet, Received, Send, StartTimer, TimerFired
 from hive.actors.messages import Message, Noted, Refused, StatusQuery
 from hive.actors.runtime import Hub, Runtime, ZmqNetwork, check_address
 from hive.errors import StoreError, StudyError
@@ -34,8 +34,10 @@ class Scripted:
         return []
 
     def handle(self, event: Event, now: float) -> Sequence[Effect]:
-        """By the script."""
+        """By the script, which knows nothing of quiet moments."""
         self.events.append(event)
+        if isinstance(event, Quiet):
+            return []
         self.times.append(now)
         return self.script(event)
 
@@ -85,6 +87,23 @@ def test_runtime_commits_all_turns_as_one_before_it_carries_out_any_other_effect
 
     run(work())
     assert log == ["commit 3", "deliver 0", "deliver 1", "deliver 2"]
+
+
+def test_runtime_tells_its_actor_once_when_all_that_had_come_is_handled() -> None:
+    actor = Scripted(lambda event: [])
+
+    async def work() -> None:
+        runtime = Runtime(actor, Hub().network("a"))
+        runtime.start()
+        for number in range(3):
+            runtime.post(Called(number))
+        await asyncio.sleep(0)
+        runtime.post(Called(3))
+        await asyncio.sleep(0)
+        runtime.close()
+
+    run(work())
+    assert actor.events == [Called(0), Called(1), Called(2), Quiet(), Called(3), Quiet()]
 
 
 def test_runtime_fails_and_says_nothing_when_a_commit_fails() -> None:
@@ -198,7 +217,7 @@ def test_runtime_hands_its_actor_what_the_network_brings(tmp_path: Path) -> None
         Runtime(actor, hub.network("actor")).start()
         asker.send("actor", StatusQuery())
         assert await heard == ("actor", Noted(1))
-        assert actor.events == [Received("asker", StatusQuery())]
+        assert actor.events == [Received("asker", StatusQuery()), Quiet()]
 
     run(work())
 
