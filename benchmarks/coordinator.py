@@ -5,7 +5,7 @@ train nothing: a trainer answers each batch at once. Each client speaks for one 
 trials alike, 10 requests a trial. For 1, 8 and 64 clients:
 
     requests_per_s     requests that are durable (`Applied`), by seconds, without trainers; one request a message
-    results_per_s      results told, by seconds, with 8 trainers, everything asked for before
+    results_per_s      results told, by seconds, with 32 trainers, everything asked for before
     p99_ms_at_half     from asking for a trial's first result to being told it, with one trial asked for at a time
                        each client, so that results come at half of results_per_s or what the asking allows
     fsyncs_per_result  transactions of the store while results were told, by results (each syncs once)
@@ -52,7 +52,7 @@ from hive.actors.messages import (
 from hive.storage.records import CheckpointFile, TrainerSource
 
 CLIENTS = (1, 8, 64)
-TRAINERS = 8
+TRAINERS = 32
 STEPS = 10
 RESULTS = 20_000
 UNAPPLIED_MAX = 512

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from hive.actors.actor import Turn
 from hive.actors.leases import LeaseTable
-from hive.actors.messages import RunState, Told
+from hive.actors.messages import Applied, Noted, RunState, Told
 from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
 from hive.actors.staff import Staff
@@ -38,6 +38,7 @@ class Books:
         staff: who can train; not in the store, everybody says so again.
         losses: by plan and place, how many leases in a row were lost while they trained on from there.
         counters: numbers that only grow.
+        unacknowledged: by address, the last of what that peer said to be acknowledged: it covers all before it.
         unsettled: something happened after which somebody may get a batch.
     """
 
@@ -48,6 +49,7 @@ class Books:
         self.staff = Staff(checkpoints)
         self.losses: dict[tuple[str, Place], int] = {}
         self.counters = {c.name: c.value for c in store.scan(CounterRecord)}
+        self.unacknowledged: dict[str, Applied | Noted] = {}
         self.unsettled = True  # what is out may be wanted no longer
         self.load_plans(store)
         self.load_runs(store, now)
@@ -89,6 +91,12 @@ class Books:
         self.counters[name] = self.counters.get(name, 0) + 1
         turn.put(CounterRecord(name, self.counters[name]))
         return self.counters[name]
+
+    def acknowledge(self, turn: Turn) -> None:
+        """Tell each peer how far it was heard, in one message however much it said."""
+        for address, message in self.unacknowledged.items():
+            turn.send(address, message)
+        self.unacknowledged.clear()
 
     # -- what runs want ----------------------------------------------------------------------------------------
 

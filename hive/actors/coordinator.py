@@ -121,10 +121,16 @@ class Coordinator:
             self.take(event.sender, event.message, now, turn)
         elif isinstance(event, Called):
             self.take("", event.call, now, turn)
-        elif isinstance(event, Quiet) and self.books.unsettled:
+        elif isinstance(event, Quiet):
+            self.quiet(now, turn)
+        return turn.effects()
+
+    def quiet(self, now: float, turn: Turn) -> None:
+        """All that came is handled: say so, and decide what follows from it."""
+        self.books.acknowledge(turn)
+        if self.books.unsettled:
             self.books.unsettled = False
             self.dispatch.settle(now, turn)
-        return turn.effects()
 
     def take(self, sender: str, message: Any, now: float, turn: Turn) -> None:
         """Hand a message to its handler."""

@@ -118,12 +118,12 @@ class Dispatch:
         """
         lease = self.books.leases.leases.get(message.lease)
         if lease is None or lease.record.trainer != message.trainer:
-            turn.send(sender, Noted(message.number, message.lease))
+            turn.send(sender, Noted(message.number, message.lease))  # now: it says nothing of later leases
             if isinstance(message, Notice):
                 turn.send(sender, StopLease(message.trainer, message.lease))
             return None
         applies = message.number == lease.record.noted + 1
-        turn.send(sender, Noted(lease.record.noted + applies, lease.number))
+        self.books.unacknowledged[sender] = Noted(lease.record.noted + applies, lease.number)
         return lease if applies else None
 
     def account(self, lease: Lease, plan: LivePlan, notice: Notice, turn: Turn) -> None:

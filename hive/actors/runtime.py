@@ -290,6 +290,7 @@ class ZmqNetwork:
         self.receive: Callable[[str, Message], None] | None = None
         self.dealers: dict[str, zmq.Socket[bytes]] = {}
         self.router: zmq.Socket[bytes] | None = None
+        self.looked_after: set[str | None] = set()
         self.address = ""
         if listen is not None:
             self.router = self.socket(zmq.ROUTER)
@@ -367,8 +368,19 @@ class ZmqNetwork:
             return
         with contextlib.suppress(zmq.ZMQError):
             socket.send_multipart([data] if dealer is not None else [to.encode(), data], zmq.NOBLOCK)
-        if self.receive is not None and int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self.loop.call_soon(self.read, to if dealer is not None else None, socket)
+        self.look_after(to if dealer is not None else None, socket)
+
+    def look_after(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
+        """Read a socket that was written to, once however often that was: writing may have consumed the sign that
+        something has come."""
+        if self.receive is not None and peer not in self.looked_after:
+            self.looked_after.add(peer)
+            self.loop.call_soon(self.look, peer, socket)
+
+    def look(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
+        """Take in what has come meanwhile."""
+        self.looked_after.discard(peer)
+        self.read(peer, socket)
 
     def forget(self, socket: zmq.Socket[bytes]) -> None:
         """Close a socket and watch it no longer."""

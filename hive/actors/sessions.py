@@ -40,7 +40,7 @@ class Sessions:
             turn.put(run.record)
         self.hear(run, sender, now, turn)
         turn.send(sender, Opened(run.name, run.record.plan, note))
-        turn.send(sender, Applied(run.name, run.record.applied))
+        self.books.unacknowledged[sender] = Applied(run.name, run.record.applied)
 
     def plan_for(self, message: OpenRun, now: float, turn: Turn) -> tuple[LivePlan, str]:
         """The plan that a new run joins, or a new one, and what to tell the user about it."""
@@ -99,10 +99,10 @@ class Sessions:
             return None
         self.hear(run, sender, now, turn)
         if message.number != run.record.applied + 1:
-            turn.send(sender, Applied(run.name, run.record.applied))
+            self.books.unacknowledged[sender] = Applied(run.name, run.record.applied)
             return None
         run.change(applied=message.number)
-        turn.send(sender, Applied(run.name, message.number))
+        self.books.unacknowledged[sender] = Applied(run.name, message.number)
         return run
 
     def on_ask(self, sender: str, message: Ask, now: float, turn: Turn) -> None:
@@ -156,7 +156,7 @@ class Sessions:
         self.hear(run, sender, now, turn)
         for entry in run.journal[message.told : message.told + TOLD_MAX]:
             turn.send(sender, self.books.told(run, entry))
-        turn.send(sender, Applied(run.name, run.record.applied))
+        self.books.unacknowledged[sender] = Applied(run.name, run.record.applied)
         turn.send(sender, self.books.run_state(run))
 
 

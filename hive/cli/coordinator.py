@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import sys
@@ -29,6 +30,10 @@ __all__ = ["main"]
 OWNER_WAIT_S = 2.0
 """The processes of a run that was killed need a moment to notice it."""
 
+
+GARBAGE_THRESHOLDS = (20_000, 50, 200)
+"""Plans are large, live long, and hold next to no garbage; a look at all of one is a pause of a tenth of a second, and
+Python's own thresholds take one each second under load."""
 
 AGGREGATOR_NICE = 10
 """Nobody waits for a curve: those who train come first."""
@@ -63,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
     """Run the coordinator and keep its aggregator running."""
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     store = LmdbStore(root.store_path)
     settings = CoordinatorSettings(
