@@ -141,6 +141,8 @@ class LivePlan:
         One that nobody needs has no ends, and keeps its promises until it is over. Boundaries that were added are
         promised, until they prove to come too late.
         """
+        if self.known is not None and self.known[1].taken:
+            self.known = None  # what was granted since is promised, and what branches off waits for that
         added = running.on_the_way(self.left()[0], ways)
         for lease, places in added.items():
             self.tree.promise(lease, places)

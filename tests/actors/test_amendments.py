@@ -265,3 +265,17 @@ def test_batch_that_has_passed_all_that_is_wanted_without_having_heard_is_told_t
     trainer.reach()
     trainer.beat()
     assert heard(lockstep, trainer) == [(1, [])]
+
+
+def test_batch_granted_long_after_it_was_asked_for_stops_where_a_branch_waits() -> None:
+    lockstep = Lockstep()
+    lockstep.open()
+    lockstep.ask("run", (0, STRAIGHT, 20), (1, DROPPED, 20))  # nobody is there yet
+    trainer = lockstep.trainer()
+    idle = lockstep.trainer("node/0/2")
+    assert heard(lockstep, trainer) == []
+    trainer.train(10)
+    assert idle.take()
+    idle.train()
+    trainer.train()
+    assert late_branch(lockstep) == 0

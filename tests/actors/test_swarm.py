@@ -217,6 +217,22 @@ def test_user_code_that_raises_fails_the_same_requests_whatever_else_goes_wrong(
         assert answer.error == ("Boom" if doomed else None)
 
 
+@third
+@given(seeds)
+def test_what_is_asked_together_is_trained_once_whenever_the_trainers_come(seed: int) -> None:
+    draw = random.Random(seed)
+    cluster = Cluster(seed, devices=draw.randint(1, 3), nodes=0, world=World(step_s=draw.choice([0.01, 0.3, 1.0])))
+    swarm = Swarm(seed, World())
+    client = cluster.open()
+    client.ask(*[(trial, config, draw.randint(1, 14)) for trial, config in enumerate(swarm.pool)])
+    for number in range(2):
+        cluster.wire.later(draw.random() * 10, lambda number=number: cluster.start_node(f"node{number}"))  # type: ignore[misc]
+    cluster.finish()
+    counts = cluster.counts(client)
+    assert counts.late_branch == 0
+    assert cluster.world.trained == counts.steps_run == counts.steps_distinct
+
+
 # -- one thing at a time ----------------------------------------------------------------------------------------------
 
 CONFIGS: list[Config] = [{"lr": MultiStep(0.1, [m], 0.1)} for m in (3, 5, 7, 9)]
