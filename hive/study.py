@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from hive.actors.actor import Called
-from hive.actors.messages import Opened, OpenRun, Refused, RunState, Told
+from hive.actors.messages import WEIGHT_MAX, WEIGHT_MIN, Opened, OpenRun, Refused, RunState, Told
 from hive.actors.runtime import Runtime
 from hive.actors.session import AskCall, ReleaseCall, Session
 from hive.client import LiveStudy
@@ -86,6 +86,8 @@ class Study:
         fixed: settings (paths, sizes) given to the trainer as `self.fixed`: plain values.
         threads: CPU threads for each trainer, >= 1. Other counts give other bits.
         checkpoint_every_s: besides where it must, a trainer leaves a checkpoint after so many seconds.
+        weight: on a coordinator of several studies, the study's share of trainer time in proportion to those of others
+            that wait; from 0.001 to 1000.
 
     Raises:
         StudyError: an argument breaks its rule.
@@ -104,6 +106,7 @@ class Study:
         fixed: Mapping[str, Any] | None = None,
         threads: int = 1,
         checkpoint_every_s: float = CHECKPOINT_EVERY_S,
+        weight: float = 1.0,
     ) -> None:
         self.name = text(name, "name")
         self.trainer = trainer
@@ -115,6 +118,7 @@ class Study:
         self.fixed = plain(fixed or {})
         self.threads = threads
         self.checkpoint_every_s = checkpoint_every_s
+        self.weight = weight
         self.progress: Progress | None = None
         check(self)
 
@@ -204,7 +208,18 @@ class Study:
         )
         key = plan_key(source, code.digest, run_options.merge)
         run = f"{self.name}-{secrets.token_hex(8)}"
-        return OpenRun(run, 1, self.name, key, run_options.merge, run_options.fresh, source, code.digest, code.parts)
+        return OpenRun(
+            run=run,
+            number=1,
+            study=self.name,
+            plan_key=key,
+            merge=run_options.merge,
+            fresh=run_options.fresh,
+            source=source,
+            fingerprint=code.digest,
+            parts=code.parts,
+            weight=self.weight,
+        )
 
     def drive(self, progress: Progress, work: Callable[[], Awaitable[Any]]) -> tuple[Any, StudyResult]:
         """Run a coroutine against the coordinator, show it, and write the summary."""
@@ -440,6 +455,11 @@ def check(study: Study) -> None:
             isinstance(study.checkpoint_every_s, int | float) and study.checkpoint_every_s > 0,
             "checkpoint_every_s",
             "above 0",
+        ),
+        (
+            isinstance(study.weight, int | float) and WEIGHT_MIN <= study.weight <= WEIGHT_MAX,
+            "weight",
+            f"a number from {WEIGHT_MIN:g} to {WEIGHT_MAX:g}",
         ),
     ]
     for holds, name, rule in rules:

@@ -59,6 +59,9 @@ def study(**changes: Any) -> Study:
         ("fixed", {"model": object()}),
         ("fixed", {"rate": math.nan}),
         ("checkpoint_every_s", 0),
+        ("weight", 0),
+        ("weight", math.nan),
+        ("weight", "heavy"),
     ],
 )
 def test_study_names_the_argument_that_breaks_its_rule(argument: str, value: Any) -> None:
@@ -91,6 +94,12 @@ def test_plan_key_holds_no_path() -> None:
     source = study().opening(("lr",)).source
     moved = type(source)(**{**{f: getattr(source, f) for f in source.__struct_fields__}, "path": "/elsewhere/toy.py"})
     assert plan_key(source, "code", True) == plan_key(moved, "code", True)
+
+
+def test_weight_is_said_when_the_run_opens_and_is_no_part_of_the_plan_key() -> None:
+    heavy = study(weight=3).opening(("lr",))
+    assert heavy.weight == 3
+    assert heavy.plan_key == study().opening(("lr",)).plan_key
 
 
 def test_study_refuses_to_run_inside_an_event_loop() -> None:

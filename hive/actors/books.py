@@ -36,6 +36,7 @@ class Books:
         runs: by identity; of closed ones the record only.
         leases: the batches that are out.
         staff: who can train; not in the store, everybody says so again.
+        weights: by plan and study, what the study weighs there: the weight of its run that opened last.
         losses: by plan and place, how many leases in a row were lost while they trained on from there.
         counters: numbers that only grow.
         unacknowledged: by address, the last of what that peer said to be acknowledged: it covers all before it.
@@ -47,6 +48,7 @@ class Books:
         self.runs: dict[str, Run] = {}
         self.leases = LeaseTable(lease_s)
         self.staff = Staff(checkpoints)
+        self.weights: dict[tuple[str, str], float] = {}
         self.losses: dict[tuple[str, Place], int] = {}
         self.counters = {c.name: c.value for c in store.scan(CounterRecord)}
         self.unacknowledged: dict[str, Applied | Noted] = {}
@@ -60,13 +62,25 @@ class Books:
     def load_plans(self, store: Store) -> None:
         """Take the plans back."""
         for record in store.scan(PlanRecord):
-            plan = self.plans[record.plan] = LivePlan(record)
+            plan = self.add_plan(record)
             plan.load(store.scan(NodeRecord, (record.plan,)), store.scan(StandingRecord, (record.plan,)))
+
+    def add_plan(self, record: PlanRecord) -> LivePlan:
+        """A plan that is new, or comes back."""
+        plan = self.plans[record.plan] = LivePlan(record, study_of=lambda run: self.runs[run].record.study)
+        return plan
+
+    def add_run(self, record: RunRecord, now: float) -> Run:
+        """A run that is new, or comes back."""
+        run = self.runs[record.run] = Run(record, heard=now)
+        if not record.closed:
+            self.weights[record.plan, record.study] = record.weight
+        return run
 
     def load_runs(self, store: Store, now: float) -> None:
         """Take the runs back, and what the open ones wait for, in the order in which they asked."""
-        for record in store.scan(RunRecord):
-            run = self.runs[record.run] = Run(record, heard=now)
+        for record in sorted(store.scan(RunRecord), key=lambda r: r.opened_at):
+            run = self.add_run(record, now)
             if not record.closed:
                 run.journal = list(store.scan(AnswerRecord, (run.name,)))
         wants = [w for run in self.runs.values() if not run.record.closed for w in store.scan(WantRecord, (run.name,))]

@@ -2,7 +2,7 @@
 answers.
 
     a session asks    -> requests in the plan -> answered already? told at once : pending          sessions.py
-    a trainer is idle -> the critical path of the stage tree -> lease + Grant                      dispatch.py
+    a trainer is idle -> the least served study's critical path -> lease + Grant                   sharing.py
     a Notice comes    -> a standing -> everybody who waited for it is told                         dispatch.py
     what it knows     -> plans, runs, leases, and how they come back from the store                books.py
 
@@ -39,6 +39,7 @@ from hive.actors.messages import (
     TrainerExited,
 )
 from hive.actors.sessions import Sessions
+from hive.actors.sharing import Sharing
 from hive.actors.status import status
 from hive.storage.store import Store
 
@@ -82,7 +83,8 @@ class Coordinator:
         self.settings = settings or CoordinatorSettings()
         self.books = Books(store, now, self.settings.lease_s, self.settings.checkpoints)
         sessions = Sessions(self.books)
-        dispatch = self.dispatch = Dispatch(self.books, self.settings.attempts_max)
+        self.sharing = Sharing(self.books)
+        dispatch = self.dispatch = Dispatch(self.books, self.sharing, self.settings.attempts_max)
         self.handlers: dict[type, Callable[[str, Any, float, Turn], None]] = {
             OpenRun: sessions.on_open_run,
             Ask: sessions.on_ask,

@@ -1,16 +1,13 @@
-"""What trainers and node managers say to the coordinator, and what it decides: who trains what, and what a loss costs.
+"""What trainers and node managers say to the coordinator: what was found, who lives, and what a loss costs.
 
-    a trainer is idle -> the critical path of the stage tree -> lease + Grant
     a Notice comes    -> a standing -> everybody who waited for it is told
     wishes change     -> Amend: the batches that are out stop where they are wanted now, and nowhere else
     a trainer is lost -> its lease's promises are withdrawn -> the same steps become stages again
 
-It must not know sessions, sequences, or how a plan is made.
+Who gets which batch is decided in sharing.py. It must not know sessions, sequences, or how a plan is made.
 """
 
 from __future__ import annotations
-
-from functools import partial
 
 import msgspec
 
@@ -29,6 +26,7 @@ from hive.actors.messages import (
     TrainerExited,
 )
 from hive.actors.plans import LivePlan
+from hive.actors.sharing import Sharing
 from hive.planner.search_plan import Place
 from hive.storage.records import LeaseRecord, LossRecord
 
@@ -40,11 +38,13 @@ class Dispatch:
 
     Args:
         books: what the coordinator knows.
+        sharing: what each batch is charged to.
         attempts_max: leases lost in a row on one stage before the requests behind it fail.
     """
 
-    def __init__(self, books: Books, attempts_max: int) -> None:
+    def __init__(self, books: Books, sharing: Sharing, attempts_max: int) -> None:
         self.books = books
+        self.sharing = sharing
         self.attempts_max = attempts_max
         self.aggregator = ""
 
@@ -168,9 +168,11 @@ class Dispatch:
         del self.books.leases.leases[record.lease]
         turn.delete(LeaseRecord, record.key())
         self.books.plans[record.plan].tree.withdraw(record.lease)
+        busy_s = max(0.0, now - record.granted_at)
+        self.sharing.shares.settle(record.lease, busy_s)
         lost = max(0, lease.steps_run - record.steps_noted)
         payer = self.books.runs[record.payer]
-        payer.count(steps_run=lost, failure=lost, trainer_busy_s=max(0.0, now - record.granted_at))
+        payer.count(steps_run=lost, failure=lost, trainer_busy_s=busy_s)
         turn.put(payer.record)
         self.books.unsettled = True
         self.books.settle_account(payer, turn)
@@ -239,26 +241,10 @@ class Dispatch:
     # -- deciding -----------------------------------------------------------------------------------------------
 
     def settle(self, now: float, turn: Turn) -> None:
-        """Let the batches that are out stop where they should; give every idle trainer a batch, and every device that
-        is free a trainer that could use one."""
+        """Let the batches that are out stop where they should, and share out what is idle."""
         for plan in self.books.plans.values():
             self.amend(plan, turn)
-            if not plan.tree.pending:
-                continue
-            for trainer in self.books.staff.idle(plan.name, self.books.leases):
-                stages = plan.paths().take(trainer.held)
-                if not stages:
-                    break
-                record = plan.lease(self.books.number("leases", turn), stages, trainer.name, trainer.node, now)
-                self.books.leases.add(record, now)
-                turn.put(record)
-                turn.send(trainer.address, plan.grant(record))
-        for plan in self.books.plans.values():
-            places = self.books.staff.places_for(plan.name, self.books.leases) if plan.tree.pending else []
-            if places:
-                lacking = max(0, plan.paths().ready - self.books.staff.coming(plan.name, self.books.leases))
-                new_number = partial(self.books.number, "trainers", turn)
-                self.books.staff.hire(plan.record, places[:lacking], new_number, turn)
+        self.sharing.settle(now, turn)
 
     def amend(self, plan: LivePlan, turn: Turn) -> None:
         """Tell the plan's batches that are out what they should reach now; one that nobody needs is left."""

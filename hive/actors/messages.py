@@ -33,6 +33,8 @@ from hive.storage.records import CheckpointFile, RunCounts, TrainerSource
 
 __all__ = [
     "MESSAGES",
+    "WEIGHT_MAX",
+    "WEIGHT_MIN",
     "Amend",
     "Amended",
     "Applied",
@@ -86,6 +88,12 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 """A step, a number, or an identity: from 0, and no larger than a key in the store can hold."""
 
+WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
+"""Between these, sums and quotients of weights are exact enough, and a study of the least still gets a turn."""
+
+Weight = Annotated[float, msgspec.Meta(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
+"""How much of the trainer time a study gets, in proportion to the others that wait."""
+
 
 # -- a session and the coordinator ----------------------------------------------------------------------------
 
@@ -100,6 +108,7 @@ class OpenRun(Message, frozen=True):
         merge: whether equal beginnings are shared; if not, the plan is this run's own.
         fresh: begin a new plan, and leave what stands under the key.
         parts: by name, the hash of each piece of code that the trainer can reach.
+        weight: the study's share of trainer time, in proportion to those of other studies that wait.
     """
 
     run: Name
@@ -111,6 +120,7 @@ class OpenRun(Message, frozen=True):
     source: TrainerSource
     fingerprint: str
     parts: dict[str, str]
+    weight: Weight = 1.0
 
 
 class AskedTrial(Part, frozen=True):

@@ -5,7 +5,7 @@ is the plan. It must not know runs, sessions, trainers, or how messages travel."
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -13,10 +13,10 @@ import msgspec
 from hive.actors.actor import Turn
 from hive.actors.messages import Amend, Grant, GrantedStage, Notice
 from hive.planner import running
-from hive.planner.critical_path import CriticalPaths
 from hive.planner.estimates import Estimates
 from hive.planner.pieces import form_from_data
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing
+from hive.planner.shared_paths import SharedPaths
 from hive.planner.space import Config, segments
 from hive.planner.stage_tree import Stage, build
 from hive.storage.records import LeaseRecord, NodeRecord, PlanRecord, StandingRecord
@@ -38,6 +38,7 @@ class LivePlan:
 
     Attributes:
         record: its identity and where its trainer's code is.
+        study_of: the study of a run.
         tree: what was asked and found.
         standings: by place, the record of what stands there.
         estimates: what its stages are expected to cost.
@@ -48,12 +49,13 @@ class LivePlan:
     """
 
     record: PlanRecord
+    study_of: Callable[[str], str] = str
     tree: SearchPlan = field(default_factory=SearchPlan)
     standings: dict[Place, StandingRecord] = field(default_factory=dict)
     estimates: Estimates = field(default_factory=Estimates)
     start_failures: int = 0
     wants_made: int = 0
-    known: tuple[list[Stage], CriticalPaths] | None = None
+    known: tuple[list[Stage], SharedPaths] | None = None
     known_version: int = -1
     amended_version: int = -1
 
@@ -113,15 +115,16 @@ class LivePlan:
 
     # -- batches ------------------------------------------------------------------------------------------------
 
-    def left(self) -> tuple[list[Stage], CriticalPaths]:
+    def left(self) -> tuple[list[Stage], SharedPaths]:
         """The stages that are left to train, and what trainers could begin of them now. They are made anew only if
         something happened that a batch does not foresee."""
         if self.known is None or self.known_version != self.tree.version:
             stages = build(self.tree)
-            self.known, self.known_version = (stages, CriticalPaths(stages, self.estimates)), self.tree.version
+            self.known = (stages, SharedPaths(stages, self.estimates, self.study_of))
+            self.known_version = self.tree.version
         return self.known
 
-    def paths(self) -> CriticalPaths:
+    def paths(self) -> SharedPaths:
         """What trainers could begin now."""
         return self.left()[1]
 
@@ -132,7 +135,7 @@ class LivePlan:
 
     def reached(self, place: Place) -> None:
         """A promise is kept: what waited for it is ready."""
-        if self.known is not None and place in self.known[1].waited:
+        if self.known is not None and self.known[1].waits_for(place):
             self.known = None
 
     def amendments(self, leases: Sequence[LeaseRecord], ways: Sequence[running.Way]) -> list[LeaseRecord]:
@@ -141,7 +144,7 @@ class LivePlan:
         One that nobody needs has no ends, and keeps its promises until it is over. Boundaries that were added are
         promised, until they prove to come too late.
         """
-        if self.known is not None and self.known[1].taken:
+        if self.known is not None and self.known[1].begun:
             self.known = None  # what was granted since is promised, and what branches off waits for that
         added = running.on_the_way(self.left()[0], ways)
         for lease, places in added.items():

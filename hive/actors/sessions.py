@@ -36,7 +36,8 @@ class Sessions:
         note = ""
         if run is None:
             plan, note = self.plan_for(message, now, turn)
-            run = self.books.runs[message.run] = Run(RunRecord(message.run, message.study, plan.name, now, applied=1))
+            record = RunRecord(message.run, message.study, plan.name, now, applied=1, weight=message.weight)
+            run = self.books.add_run(record, now)
             turn.put(run.record)
         self.hear(run, sender, now, turn)
         turn.send(sender, Opened(run.name, run.record.plan, note))
@@ -64,7 +65,7 @@ class Sessions:
             created_at=now,
         )
         note = "" if same else self.what_changed(record)
-        plan = self.books.plans[record.plan] = LivePlan(record)
+        plan = self.books.add_plan(record)
         turn.put(record)
         return plan, note
 

@@ -166,6 +166,19 @@ class Staff:
         free = [(node, i) for node, i, slot in slots if slot is None]
         return free + [(node, i) for node, i, slot in slots if slot in idle and slot.heard and slot.plan != plan]
 
+    def unused(self, leases: LeaseTable) -> bool:
+        """Whether there is a device that trains nothing now."""
+        return len(self.idle_slots(leases)) + sum(s is None for n in self.nodes.values() for s in n.slots) > 0
+
+    def place_of(self, trainer: str) -> tuple[str, int] | None:
+        """The (node, slot) of a trainer; None if its node manager is not known."""
+        slots = ((node, i, slot) for node, known in self.nodes.items() for i, slot in enumerate(known.slots))
+        return next(((node, i) for node, i, slot in slots if slot is not None and slot.trainer == trainer), None)
+
+    def serving(self, plan: str) -> int:
+        """How many devices have a trainer of a plan, those on their way included."""
+        return sum(s is not None and s.plan == plan for node in self.nodes.values() for s in node.slots)
+
     def coming(self, plan: str, leases: LeaseTable) -> int:
         """How many trainers of a plan are there, or on their way, and have no lease."""
         return sum(slot.plan == plan for slot in self.idle_slots(leases))

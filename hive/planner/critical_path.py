@@ -22,11 +22,11 @@ __all__ = ["CriticalPaths", "next_batch", "path_seconds"]
 
 
 def path_seconds(tree: Sequence[Stage], estimates: Estimates) -> dict[Stage, float]:
-    """By stage: the seconds of the longest path that begins with it. `tree`: parents before children."""
+    """By stage: the seconds of the longest path within `tree` that begins with it. `tree`: parents before children."""
     seconds: dict[Stage, float] = {}
     for stage in reversed(tree):
         own = estimates.stage_s(stage.node.number, stage.end - stage.start)
-        seconds[stage] = own + max((seconds[child] for child in stage.children), default=0.0)
+        seconds[stage] = own + max((seconds[child] for child in stage.children if child in seconds), default=0.0)
     return seconds
 
 
@@ -49,19 +49,20 @@ class CriticalPaths:
     step, so that the choice is the same wherever it is made.
 
     Args:
-        tree: the stages, parents before children.
+        tree: the stages, parents before children: with a stage its parent. No path leaves it.
         estimates: what they should cost.
+        taken: the stages that batches began with; shared where several look at one tree.
 
     Attributes:
         waited: the places that, once reached, make something ready.
     """
 
-    def __init__(self, tree: Sequence[Stage], estimates: Estimates) -> None:
+    def __init__(self, tree: Sequence[Stage], estimates: Estimates, taken: set[Stage] | None = None) -> None:
         self.load_s = estimates.load_s.value
         self.seconds = path_seconds(tree, estimates)
         self.queue = [(self.rank(stage), stage) for stage in tree if stage.ready]
         heapify(self.queue)
-        self.taken: set[Stage] = set()
+        self.taken: set[Stage] = set() if taken is None else taken
         self.from_origin: dict[Place, list[Stage]] = defaultdict(list)
         for _, stage in self.queue:
             if stage.origin is not None:
@@ -77,25 +78,29 @@ class CriticalPaths:
         """How many stages could be begun now."""
         return len(self.queue) - sum(stage in self.taken for _, stage in self.queue)
 
+    def longest(self) -> Stage | None:
+        """The ready stage that the longest path begins with; None if none is ready."""
+        while self.queue and self.queue[0][1] in self.taken:
+            heappop(self.queue)
+        return self.queue[0][1] if self.queue else None
+
     def take(self, held: Place | None = None) -> list[Stage]:
         """The stages of the batch that an idle trainer should get, in order; empty if none is ready.
 
         Args:
             held: the place whose state the trainer still holds, None if it holds none.
         """
-        while self.queue and self.queue[0][1] in self.taken:
-            heappop(self.queue)
-        if not self.queue:
+        first = self.longest()
+        if first is None:
             return []
-        first = self.queue[0][1]
         at_hand = [s for s in self.from_origin.get(held, ()) if s not in self.taken] if held is not None else []
         if at_hand:
             nearest = min(at_hand, key=self.rank)
             if self.seconds[nearest] + self.load_s >= self.seconds[first]:
                 first = nearest
         path = [first]
-        while path[-1].children:
-            path.append(min(path[-1].children, key=self.rank))
+        while children := [child for child in path[-1].children if child in self.seconds]:
+            path.append(min(children, key=self.rank))
         self.taken.add(first)
         self.waited |= {stage.place for stage in path if len(stage.children) > (stage is not path[-1])}
         return path

@@ -67,6 +67,10 @@ class Request:
         """Its age: the lowest number of those who wait."""
         return min(self.wanters.values())
 
+    def wanted_by(self, run: str) -> bool:
+        """Whether a trial of a run waits."""
+        return any(wanter.run == run for wanter in self.wanters)
+
 
 @dataclass(slots=True)
 class Node:
@@ -111,7 +115,8 @@ class SearchPlan:
         roots: by the key of their forms (and lane).
         promises: the places that granted batches will reach, with the lease that will.
         pending: the places of all requests, in order of first asking.
-        version: grows when what is left to train may have changed in a way that a granted batch does not account for.
+        version: grows when what is left to train, or for which runs, may have changed in a way that a granted batch
+            does not account for.
     """
 
     def __init__(self) -> None:
@@ -175,8 +180,8 @@ class SearchPlan:
         request = node.requests.get(place.step)
         if request is None:
             request = node.requests[place.step] = Request()
-            self.version += 1
             self.pending[place] = None
+        self.version += not request.wanted_by(wanter.run)
         request.wanters[wanter] = order
         return True
 
@@ -185,6 +190,7 @@ class SearchPlan:
         request = self.nodes[place.node].requests.get(place.step)
         if request is not None:
             request.wanters.pop(wanter, None)
+            self.version += not request.wanted_by(wanter.run)
             if not request.wanters:
                 self.take(place)
 

@@ -213,7 +213,13 @@ class WantRecord(Record, frozen=True):
 
 
 class RunRecord(Record, frozen=True):
-    """A run. `applied`: the last of its session's numbers that was applied; `told`: how many answers it has had."""
+    """A run.
+
+    Attributes:
+        applied: the last of its session's numbers that was applied.
+        told: how many answers it has had.
+        weight: its study's, for sharing trainer time.
+    """
 
     table: ClassVar[str] = "runs"
     run: str
@@ -224,6 +230,7 @@ class RunRecord(Record, frozen=True):
     told: int = 0
     closed: bool = False
     counts: RunCounts = RunCounts()
+    weight: float = 1.0
 
     def key(self) -> Key:
         """By run."""

@@ -42,7 +42,8 @@ SOURCE = TrainerSource(
 def opening(run: str, *, plan_key: str = "key", merge: bool = True, fresh: bool = False, **more: Any) -> OpenRun:
     """A run's first message."""
     parts: dict[str, str] = more.get("parts", {"Toy": "1"})
-    return OpenRun(run, 1, "study", plan_key, merge, fresh, SOURCE, "print", parts)
+    study, weight = more.get("study", "study"), more.get("weight", 1.0)
+    return OpenRun(run, 1, study, plan_key, merge, fresh, SOURCE, "print", parts, weight)
 
 
 def asked(trial: int, config: Config, step: int) -> AskedTrial:

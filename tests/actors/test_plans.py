@@ -42,7 +42,7 @@ class Live:
         return [write.record for write in self.turn.writes if isinstance(write, Put)]
 
     def grant(self) -> Grant:
-        return self.plan.grant(self.plan.lease(7, self.plan.paths().take(), "trainer", "node", 5.0))
+        return self.plan.grant(self.plan.lease(7, self.plan.paths().take("run"), "trainer", "node", 5.0))
 
 
 def test_new_nodes_leave_records_and_known_ones_none() -> None:
@@ -129,23 +129,23 @@ def test_payer_is_the_run_of_the_oldest_request_the_first_by_name() -> None:
     live.ask(DROPPED, 20, run="c")
     live.ask(STRAIGHT, 10, run="b")
     live.ask(DROPPED, 20, run="a")
-    assert live.plan.payer(live.plan.paths().take()) == "a"
+    assert live.plan.payer(live.plan.paths().take("a")) == "a"
 
 
 def test_kept_paths_are_those_of_the_tree_as_it_stands() -> None:
     live = Live()
     live.ask(STRAIGHT, 20)
     assert live.plan.paths() is live.plan.paths()
-    assert live.plan.paths().ready == 1
+    assert len(live.plan.paths().ready) == 1
     live.ask(Constant(2), 10)
-    assert live.plan.paths().ready == 2
+    assert len(live.plan.paths().ready) == 2
     live.ask(DROPPED, 15)
-    live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
-    assert live.plan.paths().ready == 1
+    live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
+    assert len(live.plan.paths().ready) == 1
     live.plan.tree.keep(1, Place(0, 10))
     live.found(Place(0, 10))
     live.plan.reached(Place(0, 10))
-    assert live.plan.paths().ready == 2
+    assert len(live.plan.paths().ready) == 2
 
 
 def amended(live: Live, record: LeaseRecord, step: int = 0) -> LeaseRecord:
@@ -157,7 +157,7 @@ def amended(live: Live, record: LeaseRecord, step: int = 0) -> LeaseRecord:
 def test_lease_is_as_it_was_while_what_follows_from_it_is_waited_for() -> None:
     live = Live()
     live.ask(STRAIGHT, 10)
-    record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
+    record = live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
     live.ask(STRAIGHT, 15)
     assert amended(live, record) is record
     live.plan.tree.let_go(Place(0, 10), Wanter("run", 0))
@@ -171,7 +171,7 @@ def test_lease_is_as_it_was_while_what_follows_from_it_is_waited_for() -> None:
 def test_boundary_asked_for_inside_a_running_stage_is_promised_unless_training_has_passed_it() -> None:
     live = Live()
     live.ask(STRAIGHT, 10)
-    record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
+    record = live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
     live.ask(STRAIGHT, 8)
     late = live.ask(STRAIGHT, 3)
     after = amended(live, record, step=4)
@@ -185,7 +185,7 @@ def test_boundary_asked_for_inside_a_running_stage_is_promised_unless_training_h
 def test_branch_off_a_running_stage_makes_it_stop_there_unmeasured() -> None:
     live = Live()
     live.ask(STRAIGHT, 20)
-    record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
+    record = live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
     live.ask(DROPPED, 15)
     after = amended(live, record)
     assert (after.ends, after.measured) == (((0, 0, 10), (0, 10, 20)), ((0, 20),))
@@ -195,7 +195,7 @@ def test_branch_off_a_running_stage_makes_it_stop_there_unmeasured() -> None:
 def test_request_at_a_promised_place_that_nobody_measured_is_measured_there() -> None:
     live = Live()
     live.ask(DROPPED, 20)
-    record = live.plan.lease(1, live.plan.paths().take(), "trainer", "node", 0.0)
+    record = live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
     assert record.measured == ((1, 20),)
     live.ask(STRAIGHT, 10)
     assert amended(live, record).measured == ((0, 10), (1, 20))

@@ -132,8 +132,7 @@ class Swarm:
         """After each turn of the coordinator: what it would grant is what a tree made anew says."""
         if name == "coordinator":
             for plan in self.cluster.coordinator.books.plans.values():
-                paths = plan.paths()
-                kept = {(stage.origin, stage.place) for _, stage in paths.queue if stage not in paths.taken}
+                kept = {(stage.origin, stage.place) for stage in plan.paths().ready}
                 assert kept == {(stage.origin, stage.place) for stage in build(plan.tree) if stage.ready}
 
     def assert_answered(self) -> None:

@@ -290,9 +290,7 @@ def test_whatever_happened_the_store_knows_it_and_the_kept_paths_are_those_of_a_
         history.apply(op)
         history.assert_same_when_loaded()
         for plan in history.lockstep.books.plans.values():
-            paths = plan.paths()
-            kept = [stage for _, stage in paths.queue if stage not in paths.taken]
-            assert ready(kept) == ready([stage for stage in build(plan.tree) if stage.ready])
+            assert ready(plan.paths().ready) == ready([stage for stage in build(plan.tree) if stage.ready])
 
 
 @given(anything)

@@ -11,7 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive.actors import wire
-from hive.actors.messages import MESSAGES, Count, GrantedStage, Message, Name, Stages
+from hive.actors.messages import (
+    MESSAGES,
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    Count,
+    GrantedStage,
+    Message,
+    Name,
+    Stages,
+    Weight,
+)
 from hive.errors import ProtocolError, StoreError
 from hive.storage import records
 from hive.storage.records import Record
@@ -32,6 +42,7 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     type(None): st.none(),
     Name: st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8),
     Count: st.integers(0, 2**63 - 1),
+    Weight: st.floats(WEIGHT_MIN, WEIGHT_MAX),
 }
 RECORDS = [kind for kind in Record.__subclasses__() if kind.__module__ == records.__name__]
 
