@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hive.connection import connect
     from hive.errors import (
         CheckpointError,
         HiveError,
@@ -75,11 +76,13 @@ __all__ = [
     "UsageError",
     "Values",
     "Warmup",
+    "connect",
 ]
 
 __version__ = "0.1.0"
 
 HOMES = {
+    "hive.connection": "connect",
     "hive.errors": "CheckpointError HiveError ProtocolError SequenceError SpaceError StoreError StudyError "
     "TrainingError UsageError",
     "hive.planner.sequences": "Chain Constant Cosine CosineWarmRestarts Cyclic Exponential Linear MultiStep OneCycle "

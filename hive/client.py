@@ -1,19 +1,21 @@
 """A study as its tuner sees it, over a session: requests become messages, answers become awaited results.
 
 One `LiveStudy` lives in one asyncio loop. It numbers the trials, wakes whoever awaits an answer, and keeps the table
-that the run ends with. It must not know how the session reaches a coordinator, or how anything is shown."""
+that the run ends with. An answer is handed on when the one before it has had its effect, and what is asked in the
+meantime leaves as one message: so a run that is told the same again asks the same again. It must not know how the
+session reaches a coordinator, or how anything is shown."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-import time
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from hive.actors.messages import AskedTrial, Told
-from hive.actors.session import AskCall, ReleaseCall
+from hive.actors.messages import AnnouncedTrial, AskedTrial, Told, ToldTime
+from hive.actors.session import AnnounceCall, AskCall, AskTimeCall, ReleaseCall
 from hive.errors import SpaceError
 from hive.planner.sequences import Sequence as HyperSequence
 from hive.planner.space import Config, GridSpace, config_key
@@ -22,6 +24,10 @@ from hive.tuners.tuner import Request, Result
 __all__ = ["LiveStudy", "Trial", "TrialStatus"]
 
 TrialStatus = Literal["complete", "stopped", "failed"]
+
+IDLE_TURNS = 8
+"""Turns of the loop after which whoever waited for an answer has reacted to it. A future, a gather, a task group and a
+task of the user's own between an answer and what is asked next take a turn or two each."""
 
 
 @dataclass(slots=True)
@@ -38,6 +44,8 @@ class Trial:
         error: why it failed; None if it did not.
         state_digest: SHA-256 of what `save()` returned there.
         asked: the step of its last answered request: beyond `steps` where it failed on its way.
+        wanted: whether it was ever asked for, and not only announced.
+        results: what was answered, by step.
     """
 
     number: int
@@ -48,6 +56,8 @@ class Trial:
     error: str | None = None
     state_digest: str | None = None
     asked: int = 0
+    wanted: bool = False
+    results: dict[int, Result] = field(default_factory=dict)
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -85,6 +95,16 @@ class LiveStudy:
         self.waiting: dict[tuple[int, int], list[Callable[[Result], None]]] = {}
         self.measured_only: set[tuple[int, int]] = set()
         self.user_errors = 0
+        self.asked: list[AskedTrial] = []
+        self.arrived: deque[Told | ToldTime] = deque()
+        self.clocks: deque[asyncio.Future[float]] = deque()
+        self.turn: asyncio.Handle | None = None
+        self.turns_left = 0
+
+    @property
+    def table(self) -> list[Trial]:
+        """The trials that were asked for, by number."""
+        return [trial for trial in self.trials if trial.wanted]
 
     def serve(self, space: GridSpace | None, steps: int | None) -> None:
         """A tuner begins.
@@ -131,11 +151,19 @@ class LiveStudy:
         """See `StudyView`."""
         trial = self.by_key.get(config_key(config))
         if trial is not None:
-            self.ask(ReleaseCall([trial.number]))
+            self.say(ReleaseCall([trial.number]))
+
+    async def announce(self, configs: Sequence[Config]) -> None:
+        """See `StudyView`."""
+        trials = [self.trial(config) for config in configs]
+        self.say(AnnounceCall([AnnouncedTrial(trial.number, descriptors(trial.config)) for trial in trials]))
 
     async def now(self) -> float:
         """See `StudyView`."""
-        return time.time()
+        clock: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self.say(AskTimeCall())
+        self.clocks.append(clock)
+        return await clock
 
     async def eval(self, config: Config, step: int) -> Result:
         """See `StudyView`. The trial's own steps and metrics stay what they are."""
@@ -148,7 +176,6 @@ class LiveStudy:
 
     def request(self, requests: Sequence[Request], tell: Sequence[Callable[[Result], None]]) -> None:
         """Ask for all of these in one message; each is told to its callable."""
-        asked = []
         for (config, steps), callback in zip(requests, tell, strict=True):
             if isinstance(steps, bool) or not isinstance(steps, int) or steps < 1:
                 raise SpaceError(
@@ -157,10 +184,21 @@ class LiveStudy:
             trial = self.trial(config)
             if self.open_ended and steps > self.complete_at:
                 self.complete_from(steps)
-            descriptors = {name: sequence.descriptor() for name, sequence in config.items()}
-            asked.append(AskedTrial(trial.number, steps, descriptors))
+            trial.wanted = True
+            self.asked.append(AskedTrial(trial.number, steps, descriptors(config)))
             self.waiting.setdefault((trial.number, steps), []).append(callback)
-        if asked:
+        self.wait_until_idle()
+
+    def say(self, call: Any) -> None:
+        """Hand a call to the session, after what was asked before it."""
+        self.say_asked()
+        self.ask(call)
+        self.wait_until_idle()
+
+    def say_asked(self) -> None:
+        """What was asked leaves as one message."""
+        if self.asked:
+            asked, self.asked = self.asked, []
             self.ask(AskCall(asked))
 
     def trial(self, config: Config) -> Trial:
@@ -191,8 +229,48 @@ class LiveStudy:
 
     # -- answers ------------------------------------------------------------------------------------------------
 
-    def told(self, answer: Told) -> None:
-        """Take in an answer: the table changes, and whoever awaits it goes on."""
+    def told(self, answer: Told | ToldTime) -> None:
+        """Take in an answer: it is handed on when all before it were, and had their effect."""
+        self.arrived.append(answer)
+        if self.turn is None:
+            self.hand_on()
+
+    def wait_until_idle(self) -> None:
+        """Something happened that the tuner may still be busy with: what comes next waits."""
+        self.turns_left = IDLE_TURNS
+        if self.turn is None:
+            self.turn = asyncio.get_running_loop().call_soon(self.pass_turn)
+
+    def pass_turn(self) -> None:
+        """A turn of the loop has passed."""
+        self.turns_left -= 1
+        self.turn = asyncio.get_running_loop().call_soon(self.pass_turn) if self.turns_left else None
+        if self.turn is None:
+            self.say_asked()
+            self.hand_on()
+
+    def hand_on(self) -> None:
+        """Hand on the oldest answer that came, if there is one."""
+        if self.arrived:
+            self.take_in(self.arrived.popleft())
+            self.wait_until_idle()
+
+    def drain(self) -> None:
+        """The loop ends: say what was asked, and take in what came."""
+        if self.turn is not None:
+            self.turn.cancel()
+            self.turn = None
+        self.say_asked()
+        while self.arrived:
+            self.take_in(self.arrived.popleft())
+
+    def take_in(self, answer: Told | ToldTime) -> None:
+        """An answer has its effect: the table changes, and whoever awaits it goes on."""
+        if isinstance(answer, ToldTime):
+            clock = self.clocks.popleft()
+            if not clock.done():
+                clock.set_result(answer.time)
+            return
         trial = self.trials[answer.trial]
         error = answer.error if answer.error is not None else self.unfit(answer)
         if answer.error is not None or self.metric not in (answer.metrics or {}):
@@ -205,6 +283,7 @@ class LiveStudy:
             status="complete" if error is None else "failed",
             error=error,
         )
+        trial.results[answer.step] = result
         if (trial.number, answer.step) not in self.measured_only:
             self.update(trial, answer, error)
         for tell in self.waiting.pop((trial.number, answer.step), []):
@@ -243,6 +322,11 @@ class LiveStudy:
         sign = -1.0 if self.mode == "max" else 1.0
         candidates = complete or [t for t in measured if t.steps == most]
         return min(candidates, key=lambda t: (sign * (t.metrics or {})[self.metric], t.number), default=None)
+
+
+def descriptors(config: Config) -> dict[str, dict[str, Any]]:
+    """A config as messages say it."""
+    return {name: sequence.descriptor() for name, sequence in config.items()}
 
 
 def future_setter(future: asyncio.Future[Result]) -> Callable[[Result], None]:

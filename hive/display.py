@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from hive.result import StudyResult
 
-__all__ = ["Display"]
+__all__ = ["Display", "say"]
 
 LINE_EVERY_S = 5.0
 """Without a terminal: often enough to see that it lives, seldom enough for a log."""
@@ -71,7 +71,7 @@ class Display:
         if self.screen is not None:
             self.screen.console.print(f"hive: {text}", markup=False, soft_wrap=True)
         else:
-            print(f"hive: {text}", file=sys.stderr, flush=True)
+            say(text)
 
     def state(self, state: RunState) -> None:
         """The counts are these now."""
@@ -92,10 +92,11 @@ class Display:
     def rows(self) -> list[Row]:
         """What is shown while the run lasts."""
         counts = self.counts
-        answered = sum(trial.steps > 0 or trial.error is not None for trial in self.live.trials)
-        failed = sum(trial.status == "failed" for trial in self.live.trials)
+        trials = self.live.table
+        answered = sum(trial.steps > 0 or trial.error is not None for trial in trials)
+        failed = sum(trial.status == "failed" for trial in trials)
         rows = [
-            ("trials", f"{answered} of {len(self.live.trials)} answered" + (f", {failed} failed" if failed else "")),
+            ("trials", f"{answered} of {len(trials)} answered" + (f", {failed} failed" if failed else "")),
             ("steps", f"{counts.steps_asked} asked, {counts.steps_distinct} distinct, {counts.steps_run} run"),
             ("trainers", f"{self.busy} of {self.trainers} busy"),
             ("best", describe(self.live.best(), self.metric)),
@@ -142,6 +143,11 @@ class Display:
             self.say(f"trial {first.number}{others} failed {failed_where(first)} ({configured(first)}): {error}")
         if len(by_error) > ERRORS_SHOWN_MAX:
             self.say(f"{len(by_error) - ERRORS_SHOWN_MAX} more reasons are in the summary (--json)")
+
+
+def say(text: str) -> None:
+    """A line for whoever started this, where there is no live table."""
+    print(f"hive: {text}", file=sys.stderr, flush=True)
 
 
 def summary(result: StudyResult, metric: str) -> list[Row]:

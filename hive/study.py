@@ -18,20 +18,18 @@ import signal
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
-from hive.actors.actor import Called
-from hive.actors.messages import WEIGHT_MAX, WEIGHT_MIN, Opened, OpenRun, Refused, RunState, Told
+from hive.actors.messages import WEIGHT_MAX, WEIGHT_MIN, OpenRun
 from hive.actors.runtime import Runtime
-from hive.actors.session import AskCall, ReleaseCall, Session
-from hive.client import LiveStudy
-from hive.display import Display
-from hive.errors import HiveError, StudyError
+from hive.actors.session import ReleaseCall, Session
+from hive.display import Display, say
+from hive.errors import StudyError
 from hive.launch import RunOptions, connect
+from hive.link import Link, first_of
 from hive.planner.space import Config, GridSpace
 from hive.result import StudyResult
-from hive.storage.records import RunCounts, TrainerSource
+from hive.storage.records import TrainerSource
 from hive.training.fingerprint import fingerprint
 from hive.training.source import importing_for_trainer, trainer_location
 from hive.training.trainer import Trainer
@@ -45,30 +43,8 @@ CHECKPOINT_EVERY_S = 60.0
 NAME_LENGTH_MAX = 80
 """A run's name is its study's and 17 characters more, and has 100 at most on the wire."""
 
-SILENCE_S = 5.0
-"""A coordinator that has not answered by then is worth a word: one of the run's own answers within a second or two."""
-
 run_options = RunOptions()
 """How studies of this process are run; `hive run` sets it before it executes the file."""
-
-
-@dataclass(slots=True)
-class Progress:
-    """A run of a study in this process: what must outlive one `run` call, so that several tuners in turn make one run.
-
-    Attributes:
-        live: the trials so far.
-        opening: the run's first message; None until the names of the hyper-parameters are known.
-        session_number: how far the session's numbers have come; they go on in the next call.
-        told: how many answers came.
-        began: `time.monotonic` at its start.
-    """
-
-    live: LiveStudy
-    opening: OpenRun | None = None
-    session_number: int = 1
-    told: int = 0
-    began: float = field(default_factory=time.monotonic)
 
 
 class Study:
@@ -119,7 +95,7 @@ class Study:
         self.threads = threads
         self.checkpoint_every_s = checkpoint_every_s
         self.weight = weight
-        self.progress: Progress | None = None
+        self.link: Link | None = None
         check(self)
 
     # -- what users call ----------------------------------------------------------------------------------------
@@ -127,26 +103,25 @@ class Study:
     def run(self, tuner: Tuner) -> StudyResult:
         """Run a tuner to its end. Called again, with this or another tuner, it goes on with the same trials.
 
+        A script that was killed and is started again is told what it was told before, in the same order, and goes on.
+
         Raises:
             StudyError: it was reached while a trainer imports the file, or from a running event loop; the root is held
                 by another run; the space's names are not those of the study's earlier tuner; the tuner is none.
             KeyboardInterrupt: Ctrl-C; what was trained is kept, and the next run goes on from there.
         """
         self.check_place(f"study.run({type(tuner).__name__}(...))")
-        check_tuner(tuner)
-        progress, space = self.begin(), getattr(tuner, "space", None)
-        if space is not None:
-            self.open(progress, space.names)
-        progress.live.serve(space, getattr(tuner, "steps", None))
-        return self.drive(progress, lambda: tuner.tune(progress.live))[1]
+        link = self.begin()
+        serve(link, tuner)
+        return self.drive(link, lambda: tuner.tune(link.live))[1]
 
     def eval(self, config: Config, step: int) -> Result:
         """Measure a config after `step` steps. Nothing is trained where that step was trained already and left a
         checkpoint."""
         self.check_place("study.eval(...)")
-        progress = self.begin()
-        self.open(progress, tuple(config))
-        result: Result = self.drive(progress, lambda: progress.live.eval(config, step))[0]
+        link = self.begin()
+        link.open(tuple(config))
+        result: Result = self.drive(link, lambda: link.live.eval(config, step))[0]
         return result
 
     def check_place(self, call: str) -> None:
@@ -155,40 +130,22 @@ class Study:
         Raises:
             StudyError: a trainer is importing the file, or an event loop runs here.
         """
-        if importing_for_trainer():
-            raise StudyError(
-                f"{call} was reached while a trainer imports the file that holds it; put it under "
-                "`if __name__ == '__main__':`, so that importing the file starts nothing"
-            )
+        check_not_importing(call)
         try:
             asyncio.get_running_loop()
         except RuntimeError:
             return
-        raise StudyError(f"{call} was called inside a running event loop: call it from plain code")
+        raise StudyError(
+            f"{call} was called inside a running event loop: call it from plain code, or use hive.connect(url)"
+        )
 
     # -- a run --------------------------------------------------------------------------------------------------
 
-    def begin(self) -> Progress:
+    def begin(self) -> Link:
         """This process's run of the study; the first call makes it."""
-        if self.progress is None:
-            self.progress = Progress(LiveStudy(self.metric, self.mode, unheard))
-        return self.progress
-
-    def open(self, progress: Progress, names: tuple[str, ...]) -> OpenRun:
-        """The run's first message, once the hyper-parameters are known. The first tuner's are the study's.
-
-        Raises:
-            StudyError: these are others.
-        """
-        if progress.opening is None or not progress.opening.source.names:  # or a tuner that asked for nothing
-            progress.opening = self.opening(names)
-        had = progress.opening.source.names
-        if set(names) - set(had):
-            raise StudyError(
-                f"study {self.name!r} tunes {', '.join(had)}; this tuner's space has {', '.join(names)}: one study has "
-                "one set of hyper-parameters"
-            )
-        return progress.opening
+        if self.link is None:
+            self.link = Link(self, say)
+        return self.link
 
     def opening(self, names: tuple[str, ...]) -> OpenRun:
         """The run's first message: who it is, and the plan that it belongs to."""
@@ -221,10 +178,10 @@ class Study:
             weight=self.weight,
         )
 
-    def drive(self, progress: Progress, work: Callable[[], Awaitable[Any]]) -> tuple[Any, StudyResult]:
+    def drive(self, link: Link, work: Callable[[], Awaitable[Any]]) -> tuple[Any, StudyResult]:
         """Run a coroutine against the coordinator, show it, and write the summary."""
-        display = Display(self.name, self.metric, progress.live)
-        execution = Execution(self, progress, display)
+        display = Display(self.name, self.metric, link.live)
+        execution = Execution(self, link, display)
         with display:
             outcome = asyncio.run(execution.run(work))
         result = execution.result()
@@ -243,43 +200,31 @@ results: list[StudyResult] = []
 
 
 class Execution:
-    """One call of `run` or `eval`: a session, the work, and what came of it."""
+    """One call of `run` or `eval`: the work, and what came of it."""
 
-    def __init__(self, study: Study, progress: Progress, display: Display) -> None:
+    def __init__(self, study: Study, link: Link, display: Display) -> None:
         self.study = study
-        self.progress = progress
+        self.link = link
         self.display = display
-        self.counts = RunCounts()
-        self.interrupted = self.opened = False
-        self.settled: asyncio.Event | None = None
+        self.interrupted = False
+        link.say, link.shown, link.live.changed = display.say, display.state, display.update
 
     async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """Do the work, or stop it at Ctrl-C: at the next step first, at once when pressed again."""
-        progress, live = self.progress, self.progress.live
-        held = live.ask = Held()
+        link, where = self.link, run_options.url or "the new coordinator"
         task = asyncio.ensure_future(work())
-        opening = progress.opening or self.study.open(progress, await held.names(task))
-        session = Session(opening)
-        session.number, session.told = progress.session_number, progress.told
-        self.settled = asyncio.Event()
-        async with connect(run_options, opening, self.study.trainer, session, self.deliver) as runtime:
-            live.ask = lambda call: runtime.post(Called(call))
-            for call in held.calls:
-                live.ask(call)
-            asyncio.get_running_loop().call_later(SILENCE_S, self.say_if_unheard)
-            live.changed = self.display.update
+        async with link.speaking(self.way, where, task) as runtime:
             with interrupts(lambda: self.interrupt(task)):
-                outcome = await first_of(task, runtime)
-                self.settled.clear()
-                runtime.post(Called(ReleaseCall([trial.number for trial in live.trials])))
-                await first_of(asyncio.ensure_future(self.settled.wait()), runtime)
-            progress.session_number, progress.told = session.number, session.told
+                outcome = await first_of(task, runtime.failed)
+                trials = [trial.number for trial in link.live.trials]
+                await link.end(ReleaseCall(trials, done=not self.interrupted), runtime)
         return outcome
 
-    def say_if_unheard(self) -> None:
-        """A wrong address looks like a coordinator that is late: say what is waited for."""
-        if not self.opened:
-            self.display.say(f"nobody has answered at {run_options.url or 'the new coordinator'} yet: still waiting")
+    def way(
+        self, opening: OpenRun, session: Session, deliver: Callable[[Any], None]
+    ) -> contextlib.AbstractAsyncContextManager[Runtime]:
+        """How the options say that the coordinator is reached."""
+        return connect(run_options, opening, self.study.trainer, session, deliver)
 
     def interrupt(self, task: asyncio.Future[Any]) -> None:
         """Ctrl-C was pressed: what is asked is asked no more."""
@@ -287,70 +232,20 @@ class Execution:
         self.display.say("stopping at the next step, with a checkpoint; press Ctrl-C again to stop at once")
         task.get_loop().call_soon_threadsafe(task.cancel)  # wakes the loop, which may be waiting
 
-    def deliver(self, answer: Any) -> None:
-        """What the session hands on."""
-        match answer:
-            case Told():
-                self.progress.live.told(answer)
-            case Opened(note=note):
-                self.opened = True
-                if note:
-                    self.display.say(note)
-            case RunState():
-                self.counts = answer.counts
-                self.display.state(answer)
-                if answer.settled and self.settled is not None:
-                    self.settled.set()
-            case Refused(reason=reason):
-                raise HiveError(reason)
-
     def result(self) -> StudyResult:
         """What the run has come to."""
-        live, opening = self.progress.live, self.progress.opening
+        live, opening = self.link.live, self.link.opening
         assert opening is not None, "a run that was driven was opened"
         return StudyResult(
             study=self.study.name,
             plan_key=opening.plan_key,
             merge=opening.merge,
             best_trial=live.best(),
-            trials=live.trials,
-            counts=self.counts,
-            wall_s=time.monotonic() - self.progress.began,
+            trials=live.table,
+            counts=self.link.counts,
+            wall_s=time.monotonic() - self.link.began,
             user_errors=live.user_errors,
         )
-
-
-class Held:
-    """What a tuner asks before there is somebody to ask."""
-
-    def __init__(self) -> None:
-        self.calls: list[Any] = []
-        self.asked = asyncio.Event()
-
-    def __call__(self, call: Any) -> None:
-        self.calls.append(call)
-        self.asked.set()
-
-    async def names(self, task: asyncio.Future[Any]) -> tuple[str, ...]:
-        """The hyper-parameters of a tuner that has no space: those of the configs it asks for first."""
-        waiting = asyncio.ensure_future(self.asked.wait())
-        await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED)
-        waiting.cancel()
-        asks = [call for call in self.calls if isinstance(call, AskCall)]
-        return tuple({name: None for call in asks for asked in call.requests for name in asked.config})
-
-
-async def first_of(work: asyncio.Future[Any], runtime: Runtime) -> Any:
-    """What the work comes to; None if it was cancelled.
-
-    Raises:
-        Exception: what ended the runtime before.
-    """
-    await asyncio.wait({work, runtime.failed}, return_when=asyncio.FIRST_COMPLETED)
-    if runtime.failed.done():
-        work.cancel()
-        runtime.failed.result()
-    return None if work.cancelled() else work.result()
 
 
 @contextlib.contextmanager
@@ -378,9 +273,30 @@ def interrupts(first: Callable[[], None]) -> Iterator[None]:
 # -- arguments ------------------------------------------------------------------------------------------------
 
 
-def unheard(call: object) -> None:
-    """What is asked before there is a session."""
-    raise StudyError(f"{call!r} was asked outside of study.run(...)")
+def check_not_importing(call: str) -> None:
+    """Refuse to start anything while a trainer imports the file.
+
+    Raises:
+        StudyError: one does.
+    """
+    if importing_for_trainer():
+        raise StudyError(
+            f"{call} was reached while a trainer imports the file that holds it; put it under "
+            "`if __name__ == '__main__':`, so that importing the file starts nothing"
+        )
+
+
+def serve(link: Link, tuner: Tuner) -> None:
+    """A run begins to serve a tuner.
+
+    Raises:
+        StudyError: it is none, or its space has other hyper-parameters than the study.
+    """
+    check_tuner(tuner)
+    space = getattr(tuner, "space", None)
+    if space is not None:
+        link.open(space.names)
+    link.live.serve(space, getattr(tuner, "steps", None))
 
 
 def plan_key(source: TrainerSource, code: str, merge: bool) -> str:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 import pytest
 
 from hive import Constant, GridSpace, Linear, SpaceError
-from hive.actors.messages import Told
-from hive.actors.session import AskCall, ReleaseCall
-from hive.client import LiveStudy
+from hive.actors.messages import AnnouncedTrial, Told, ToldTime
+from hive.actors.session import AnnounceCall, AskCall, AskTimeCall, ReleaseCall
+from hive.client import IDLE_TURNS, LiveStudy
 from hive.display import failed_where
 from hive.planner.space import Config
 from hive.tuners.tuner import Result
@@ -34,29 +34,36 @@ class Desk:
         self.study.complete_at = complete_at
         self.number = 0
 
-    def answer(self, trial: int, step: int, score: float | None = None, error: str | None = None) -> None:
-        """Tell an answer; `score` None for metrics without it."""
+    async def answer(self, trial: int, step: int, score: float | None = None, error: str | None = None) -> None:
+        """Tell an answer, and let it have its effect; `score` None for metrics without it."""
         self.number += 1
         metrics = {"loss": 1.0} | ({} if score is None else {"score": score})
         told = Told("run", self.number, trial, step, metrics, f"digest {trial} {step}")
         if error is not None:
             told = Told("run", self.number, trial, step, error=error)
         self.study.told(told)
+        await idle()
+
+
+async def idle() -> None:
+    """Until whoever waited for an answer has reacted to it."""
+    for _ in range(IDLE_TURNS + 2):
+        await asyncio.sleep(0)
 
 
 async def asked(desk: Desk, *requests: tuple[Config, int]) -> asyncio.Task[list[Result]]:
     """A tuner that waits for all of these."""
     waiting = asyncio.ensure_future(desk.study.train_all(requests))
-    await asyncio.sleep(0)
+    await idle()
     return waiting
 
 
 def test_study_asks_in_one_call_and_returns_results_in_the_order_asked_for() -> None:
     async def search(desk: Desk) -> list[Result]:
         waiting = await asked(desk, (FAST, 4), (SLOW, 4))
-        desk.answer(1, 4, 0.25)
+        await desk.answer(1, 4, 0.25)
         assert not waiting.done()
-        desk.answer(0, 4, 0.75)
+        await desk.answer(0, 4, 0.75)
         return await waiting
 
     desk = Desk()
@@ -76,9 +83,9 @@ def test_study_yields_results_as_they_are_answered() -> None:
     async def search(desk: Desk) -> list[int]:
         answers = desk.study.as_answered([(SLOW, 4), (FAST, 4)])
         first = asyncio.ensure_future(anext(answers))
-        await asyncio.sleep(0)
-        desk.answer(1, 4, 0.1)
-        desk.answer(0, 4, 0.2)
+        await idle()
+        await desk.answer(1, 4, 0.1)
+        await desk.answer(0, 4, 0.2)
         return [(await first).trial, (await anext(answers)).trial]
 
     assert asyncio.run(search(Desk())) == [1, 0]
@@ -108,7 +115,7 @@ def test_study_knows_a_config_by_its_values_when_it_is_asked_for_again() -> None
 def test_trial_fails_when_its_answer_cannot_rank_it(score: float | None, error: str | None, named: str) -> None:
     async def search(desk: Desk) -> Result:
         waiting = await asked(desk, (SLOW, 8))
-        desk.answer(0, 8, score, error)
+        await desk.answer(0, 8, score, error)
         return (await waiting)[0]
 
     desk = Desk()
@@ -122,8 +129,8 @@ def test_trial_fails_when_its_answer_cannot_rank_it(score: float | None, error: 
 def test_trial_is_complete_where_its_tuner_ends_and_stopped_before() -> None:
     async def search(desk: Desk) -> None:
         await asked(desk, (SLOW, 4), (FAST, 8))
-        desk.answer(0, 4, 0.9)
-        desk.answer(1, 8, 0.1)
+        await desk.answer(0, 4, 0.9)
+        await desk.answer(1, 8, 0.1)
 
     desk = Desk()
     asyncio.run(search(desk))
@@ -136,7 +143,7 @@ def test_best_is_the_lower_number_among_equals(mode: Literal["min", "max"], best
     async def search(desk: Desk) -> None:
         await asked(desk, *[(config(float(i)), 8) for i in range(4)])
         for trial, score in [(2, 0.7), (1, 0.7), (3, 0.5), (0, 0.5)]:
-            desk.answer(trial, 8, score)
+            await desk.answer(trial, 8, score)
 
     desk = Desk(mode)
     asyncio.run(search(desk))
@@ -146,12 +153,12 @@ def test_best_is_the_lower_number_among_equals(mode: Literal["min", "max"], best
 def test_trial_that_was_measured_before_a_tuner_is_not_complete_when_that_begins() -> None:
     async def search(desk: Desk) -> None:
         waiting = asyncio.ensure_future(desk.study.eval(SLOW, 2))
-        await asyncio.sleep(0)
-        desk.answer(0, 2, 0.9)
+        await idle()
+        await desk.answer(0, 2, 0.9)
         assert (await waiting).status == desk.study.trials[0].status == "complete"
         desk.study.serve(GridSpace({"lr": [Constant(0.5)]}, steps=8), 8)
         await asked(desk, (FAST, 8))
-        desk.answer(1, 8, 0.1)
+        await desk.answer(1, 8, 0.1)
 
     desk = Desk(complete_at=0)
     asyncio.run(search(desk))
@@ -162,7 +169,7 @@ def test_trial_that_was_measured_before_a_tuner_is_not_complete_when_that_begins
 def test_trial_that_completed_under_a_tuner_stays_complete_when_a_longer_one_begins() -> None:
     async def search(desk: Desk) -> None:
         await asked(desk, (SLOW, 8))
-        desk.answer(0, 8, 0.9)
+        await desk.answer(0, 8, 0.9)
 
     desk = Desk()
     asyncio.run(search(desk))
@@ -176,7 +183,7 @@ def test_trial_is_shown_to_fail_where_it_was_asked_for_when_it_fails(
 ) -> None:
     async def search(desk: Desk) -> None:
         await asked(desk, (SLOW, 8))
-        desk.answer(0, 8, math.nan, error)
+        await desk.answer(0, 8, math.nan, error)
 
     desk = Desk()
     asyncio.run(search(desk))
@@ -187,10 +194,10 @@ def test_trial_is_shown_to_fail_where_it_was_asked_for_when_it_fails(
 def test_eval_leaves_a_trained_trial_as_it_stands() -> None:
     async def search(desk: Desk) -> Result:
         await asked(desk, (SLOW, 8))
-        desk.answer(0, 8, 0.8)
+        await desk.answer(0, 8, 0.8)
         waiting = asyncio.ensure_future(desk.study.eval(SLOW, 2))
-        await asyncio.sleep(0)
-        desk.answer(0, 2, 0.2)
+        await idle()
+        await desk.answer(0, 2, 0.2)
         return await waiting
 
     desk = Desk()
@@ -214,3 +221,83 @@ def test_study_refuses_a_config_that_is_not_of_its_space() -> None:
     with pytest.raises(SpaceError, match=r"Constant\(0\.1\)"):
         asyncio.run(desk.study.train({"lr": 0.1}, 4))  # type: ignore[dict-item]
     assert desk.calls == []
+
+
+def test_requests_of_one_turn_leave_as_one_message_before_what_is_said_after_them() -> None:
+    async def search(desk: Desk) -> None:
+        async with asyncio.TaskGroup() as group:
+            for lr in (0.1, 0.2):
+                group.create_task(desk.study.train(config(lr), 4))
+            await asyncio.sleep(0)
+            desk.study.release(config(0.2))
+            await desk.answer(0, 4, 0.1)
+            await desk.answer(1, 4, 0.1)
+
+    desk = Desk()
+    asyncio.run(search(desk))
+    first, second = desk.calls
+    assert [request.trial for request in first.requests] == [0, 1]
+    assert second == ReleaseCall([1])
+
+
+def test_answer_is_handed_on_when_the_one_before_has_had_its_effect() -> None:
+    """Two answers that come together are, for the tuner, two answers one after the other."""
+
+    async def climb(desk: Desk, lr: float) -> None:
+        await asyncio.gather(desk.study.train(config(lr), 4))
+        (result,) = await asyncio.gather(asyncio.ensure_future(desk.study.train(config(lr), 8)))
+        assert result.steps == 8
+
+    async def search(desk: Desk) -> None:
+        climbs = [asyncio.ensure_future(climb(desk, lr)) for lr in (0.1, 0.2)]
+        await idle()
+        for number, trial in enumerate((1, 0)):
+            desk.study.told(Told("run", number + 1, trial, 4, {"score": 1.0}, "d"))
+        await idle()
+        await idle()
+        desk.number = 2
+        for trial in (0, 1):
+            await desk.answer(trial, 8, 1.0)
+        await asyncio.gather(*climbs)
+
+    desk = Desk()
+    asyncio.run(search(desk))
+    assert [[(r.trial, r.step) for r in call.requests] for call in desk.calls] == [[(0, 4), (1, 4)], [(1, 8)], [(0, 8)]]
+
+
+def test_times_are_told_in_the_order_in_which_they_were_asked() -> None:
+    async def search(desk: Desk) -> list[float]:
+        times = asyncio.gather(desk.study.now(), desk.study.now())
+        await idle()
+        for number, time in enumerate((5.0, 6.0)):
+            desk.study.told(ToldTime("run", number + 1, time))
+        return list(await times)
+
+    desk = Desk()
+    assert asyncio.run(search(desk)) == [5.0, 6.0]
+    assert desk.calls == [AskTimeCall(), AskTimeCall()]
+
+
+def test_announced_trial_has_its_number_and_is_no_row_of_the_table_before_it_is_asked_for() -> None:
+    async def search(desk: Desk) -> None:
+        await desk.study.announce([FAST])
+        await asked(desk, (SLOW, 4))
+        assert [trial.number for trial in desk.study.table] == [1]
+        await asked(desk, (FAST, 4))
+
+    desk = Desk()
+    asyncio.run(search(desk))
+    assert desk.calls[0] == AnnounceCall([AnnouncedTrial(0, {"lr": {"fn": "Constant", "value": 0.5}})])
+    assert [trial.number for trial in desk.study.table] == [0, 1]
+
+
+def test_what_came_is_in_the_table_when_the_loop_ends() -> None:
+    async def search(desk: Desk) -> None:
+        await asked(desk, (SLOW, 8), (FAST, 8))
+        for number, trial in enumerate((0, 1)):
+            desk.study.told(Told("run", number + 1, trial, 8, {"score": 1.0}, "d"))
+        desk.study.drain()
+
+    desk = Desk()
+    asyncio.run(search(desk))
+    assert [trial.status for trial in desk.study.trials] == ["complete", "complete"]

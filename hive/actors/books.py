@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from hive.actors.actor import Turn
 from hive.actors.leases import LeaseTable
-from hive.actors.messages import Applied, Noted, RunState, Told
+from hive.actors.messages import Applied, Noted, RunState, Told, ToldTime
 from hive.actors.plans import LivePlan, path_to
+from hive.actors.replay import Journal
 from hive.actors.runs import Run
 from hive.actors.staff import Staff
 from hive.planner.search_plan import Node, Place, Wanter
 from hive.storage.records import (
+    AnnouncementRecord,
     AnswerRecord,
     CounterRecord,
+    HeldRecord,
     LeaseRecord,
     LossRecord,
     NodeRecord,
@@ -82,7 +85,9 @@ class Books:
         for record in sorted(store.scan(RunRecord), key=lambda r: r.opened_at):
             run = self.add_run(record, now)
             if not record.closed:
-                run.journal = list(store.scan(AnswerRecord, (run.name,)))
+                entries, held = store.scan(AnswerRecord, (run.name,)), store.scan(HeldRecord, (run.name,))
+                run.journal = Journal.of(entries, record.told, held)
+                run.announced = {a.trial: a for a in store.scan(AnnouncementRecord, (run.name,))}
         wants = [w for run in self.runs.values() if not run.record.closed for w in store.scan(WantRecord, (run.name,))]
         for want in sorted(wants, key=lambda w: w.order):
             plan = self.plans[want.plan]
@@ -138,7 +143,8 @@ class Books:
 
     def close(self, run: Run, turn: Turn) -> None:
         """The run wants nothing more, for good."""
-        self.let_go(run, set(run.asked), turn)
+        self.let_go(run, {*run.asked, *run.announced}, turn)
+        self.hold_no_longer(run, list(run.journal.held), turn)
         run.change(closed=True)
         turn.put(run.record)
         self.settle_account(run, turn)
@@ -149,7 +155,16 @@ class Books:
         for want in [w for w in run.open if w.trial in trials]:
             plan.tree.let_go(Place(want.node, want.step), Wanter(run.name, want.trial))
             self.shut(run, want, turn)
+        held = run.journal.held.values()
+        self.hold_no_longer(run, [h.number for h in held if h.kind == "answer" and h.trial in trials], turn)
+        for announcement in [run.announced.pop(trial) for trial in trials & run.announced.keys()]:
+            turn.delete(AnnouncementRecord, announcement.key())
         self.unsettled = True
+
+    def hold_no_longer(self, run: Run, numbers: list[int], turn: Turn) -> None:
+        """What was held for a run under these numbers is not wanted any more."""
+        for number in numbers:
+            turn.delete(HeldRecord, run.journal.let_go(number).key())
 
     def shut(self, run: Run, want: WantRecord, turn: Turn) -> None:
         """A want waits no longer."""
@@ -160,14 +175,54 @@ class Books:
     # -- what runs are told -------------------------------------------------------------------------------------
 
     def tell(self, run: Run, trial: int, place: Place, error: str | None, turn: Turn) -> None:
-        """Write an answer into the run's journal, and send it."""
-        entry = run.answer(trial, place, error)
+        """There is an answer for a run, or none to come: it is told in its turn."""
+        self.ready(run, HeldRecord(run.name, run.journal.next_number, trial, place.node, place.step, error), turn)
+
+    def tell_time(self, run: Run, now: float, turn: Turn) -> None:
+        """A run asked for the time: it is told in its turn."""
+        self.ready(run, HeldRecord(run.name, run.journal.next_number, 0, 0, 0, kind="time", time=now), turn)
+
+    def ready(self, run: Run, ready: HeldRecord, turn: Turn) -> None:
+        """Something can be told: at once, unless the run's replay says something else first."""
+        if not run.journal.replay:
+            self.enter(run, ready, turn)
+            return
+        run.journal.hold(ready)
+        turn.put(ready)
+        self.tell_due(run, turn)
+
+    def tell_due(self, run: Run, turn: Turn) -> None:
+        """Tell what is held and has its turn now."""
+        replayed = bool(run.journal.replay)
+        while (ready := run.journal.due()) is not None:
+            turn.delete(HeldRecord, ready.key())
+            self.enter(run, ready, turn)
+            if replayed and not run.journal.replay:
+                replayed = False
+                run.change(note=f"all {run.record.told} answers of the run before were told again")
+        turn.put(run.record)
+
+    def enter(self, run: Run, ready: HeldRecord, turn: Turn) -> None:
+        """Write an entry into the run's journal, and send it."""
+        entry = run.journal.tell(ready)
+        run.change(told=entry.number)
         turn.put(entry)
         if run.session:
             turn.send(run.session, self.told(run, entry))
 
-    def told(self, run: Run, entry: AnswerRecord) -> Told:
+    def ask_otherwise(self, run: Run, turn: Turn) -> None:
+        """A run asks for something else than the one whose journal it took over: from here on it is told what is
+        there."""
+        left = run.journal.drop_replay()
+        for entry in left:
+            turn.delete(AnswerRecord, entry.key())
+        run.change(note=other_way(run.record.told, left))
+        self.tell_due(run, turn)
+
+    def told(self, run: Run, entry: AnswerRecord) -> Told | ToldTime:
         """The message that says an entry of a run's journal."""
+        if entry.kind == "time":
+            return ToldTime(run.name, entry.number, entry.time)
         if entry.error is not None:
             return Told(run.name, entry.number, entry.trial, entry.step, error=entry.error)
         standing = self.plans[run.record.plan].standings[Place(entry.node, entry.step)]
@@ -213,5 +268,15 @@ class Books:
     def run_state(self, run: Run) -> RunState:
         """How a run stands."""
         busy = sum(lease.record.plan == run.record.plan for lease in self.leases.leases.values())
-        settled = not run.waiting and not self.pays(run)
-        return RunState(run.name, run.record.counts, busy, len(self.staff.trainers), settled)
+        settled = not run.waiting and not run.journal.held and not self.pays(run)
+        return RunState(run.name, run.record.counts, busy, len(self.staff.trainers), settled, run.record.note)
+
+
+def other_way(told: int, left: list[AnswerRecord]) -> str:
+    """What a user is told whose run leaves the way of the one before it."""
+    following = left[0]
+    what = "the time" if following.kind == "time" else f"trial {following.trial} at step {following.step}"
+    return (
+        f"asks for something else than the run before it, after {told} of its {told + len(left)} answers: the next one "
+        f"there was {what}; what was trained is kept"
+    )

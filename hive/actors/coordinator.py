@@ -14,6 +14,7 @@ It must not know sockets, files, clocks, processes, or torch.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,9 @@ from hive.actors.books import Books
 from hive.actors.dispatch import Dispatch
 from hive.actors.messages import (
     Amended,
+    Announce,
     Ask,
+    AskTime,
     CloseRun,
     LeaseEnded,
     NodeBeat,
@@ -45,6 +48,9 @@ from hive.storage.store import Store
 
 __all__ = ["AggregatorAt", "Coordinator", "CoordinatorSettings"]
 
+DONE_KEPT_S = 86_400.0
+"""A script may think for long between two tuners; a run that is done costs memory only, until it is closed."""
+
 
 @dataclass(frozen=True, slots=True)
 class CoordinatorSettings:
@@ -57,8 +63,9 @@ class CoordinatorSettings:
         beat_s: how often leases are looked at; seconds.
         attempts_max: leases lost on one stage (>= 1) before the requests behind it fail.
         checkpoints: the folder of the checkpoint files, for trainers; "" where they know it.
-        close_runs: runs left open in the store are over, and batches left out in it too: whoever had to do with them is
-            dead. No trainer is to blame, so no loss is counted.
+        close_runs: whoever had to do with the runs and batches left open in the store is dead. Runs that were done are
+            closed, others wait for one that goes on from them. The batches are over; no trainer is to blame, so no
+            loss is counted.
     """
 
     session_lease_s: float = 60.0
@@ -88,6 +95,8 @@ class Coordinator:
         self.handlers: dict[type, Callable[[str, Any, float, Turn], None]] = {
             OpenRun: sessions.on_open_run,
             Ask: sessions.on_ask,
+            AskTime: sessions.on_ask_time,
+            Announce: sessions.on_announce,
             Release: sessions.on_release,
             CloseRun: sessions.on_close_run,
             SessionBeat: sessions.on_session_beat,
@@ -107,8 +116,11 @@ class Coordinator:
         turn = Turn()
         if self.settings.close_runs:
             for run in self.books.runs.values():
-                if not run.record.closed:
+                if run.record.done and not run.record.closed:
                     self.books.close(run, turn)
+                elif not run.record.closed:
+                    run.heard = -math.inf
+                    self.books.pause(run, turn)
             for lease in list(self.books.leases.leases.values()):
                 self.dispatch.end(lease, now, turn)
         turn.do(StartTimer("beat", self.settings.beat_s))
@@ -148,7 +160,12 @@ class Coordinator:
         for lease in self.books.leases.expired(now):
             self.dispatch.lose(lease, f"was not heard of for {self.settings.lease_s:g} s", now, turn)
         for run in self.books.runs.values():
-            if not run.record.closed and not run.paused and now - run.heard > self.settings.session_lease_s:
+            silent_s = now - run.heard
+            if run.record.closed:
+                continue
+            if run.record.done and silent_s > DONE_KEPT_S:
+                self.books.close(run, turn)
+            elif not run.paused and silent_s > self.settings.session_lease_s:
                 self.books.pause(run, turn)
         turn.do(StartTimer("beat", self.settings.beat_s))
 

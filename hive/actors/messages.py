@@ -3,10 +3,11 @@ languages.
 
 Who says what, and what makes a loss harmless:
 
-    session -> coordinator   OpenRun, Ask, Release, CloseRun   numbered; repeated until Applied
+    session -> coordinator   OpenRun, Ask, AskTime, Announce,  numbered; repeated until Applied
+                             Release, CloseRun
                              SessionBeat                        every beat; says which answers came
-    coordinator -> session   Opened, Applied, Told, RunState    Told is repeated from what SessionBeat says
-                             Refused
+    coordinator -> session   Opened, Applied, RunState, Refused
+                             Told, ToldTime                     repeated from what SessionBeat says
     trainer -> coordinator   TrainerBeat                        every beat; says what it runs
                              Notice, Amended, LeaseEnded        numbered; repeated until Noted
                              TrainerBroken                      repeated until it is told to stop
@@ -25,10 +26,23 @@ This module must not know sockets, bytes, or what any actor does with a message.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import msgspec
 
+from hive.actors.parts import (
+    WEIGHT_MAX,
+    WEIGHT_MIN,
+    AnnouncedTrial,
+    AskedTrial,
+    Count,
+    GrantedStage,
+    Name,
+    Point,
+    Slot,
+    Stages,
+    Weight,
+)
 from hive.storage.records import CheckpointFile, RunCounts, TrainerSource
 
 __all__ = [
@@ -37,8 +51,11 @@ __all__ = [
     "WEIGHT_MIN",
     "Amend",
     "Amended",
+    "Announce",
+    "AnnouncedTrial",
     "Applied",
     "Ask",
+    "AskTime",
     "AskedTrial",
     "CloseRun",
     "Count",
@@ -68,6 +85,7 @@ __all__ = [
     "StatusQuery",
     "StopLease",
     "Told",
+    "ToldTime",
     "TrainerBeat",
     "TrainerBroken",
     "TrainerExited",
@@ -76,23 +94,6 @@ __all__ = [
 
 class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
     """The base of all messages: a map whose "type" is the class's name."""
-
-
-class Part(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The base of what messages are made of."""
-
-
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
-"""What becomes part of a key in the store. A key has 511 bytes at most, and a character up to four."""
-
-Count = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-"""A step, a number, or an identity: from 0, and no larger than a key in the store can hold."""
-
-WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
-"""Between these, sums and quotients of weights are exact enough, and a study of the least still gets a turn."""
-
-Weight = Annotated[float, msgspec.Meta(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
-"""How much of the trainer time a study gets, in proportion to the others that wait."""
 
 
 # -- a session and the coordinator ----------------------------------------------------------------------------
@@ -123,14 +124,6 @@ class OpenRun(Message, frozen=True):
     weight: Weight = 1.0
 
 
-class AskedTrial(Part, frozen=True):
-    """A trial and the step up to which it should be trained (>= 1). `config`: its sequences' descriptors by name."""
-
-    trial: Count
-    step: Count
-    config: dict[str, dict[str, Any]]
-
-
 class Ask(Message, frozen=True):
     """Requests made together: all are applied before anything is granted."""
 
@@ -139,12 +132,28 @@ class Ask(Message, frozen=True):
     requests: list[AskedTrial]
 
 
+class AskTime(Message, frozen=True):
+    """What time is it? The answer has a place in the journal, so that a run that is started again is told the same."""
+
+    run: Name
+    number: Count
+
+
+class Announce(Message, frozen=True):
+    """The run may ask for these later, until it releases them. Nothing is trained for that."""
+
+    run: Name
+    number: Count
+    trials: list[AnnouncedTrial]
+
+
 class Release(Message, frozen=True):
-    """These trials want nothing more."""
+    """These trials want nothing more. `done`: the run's script came to its end; whoever runs it again begins anew."""
 
     run: Name
     number: Count
     trials: list[Count]
+    done: bool = False
 
 
 class CloseRun(Message, frozen=True):
@@ -155,10 +164,16 @@ class CloseRun(Message, frozen=True):
 
 
 class SessionBeat(Message, frozen=True):
-    """The session lives. `told`: the number of the last answer it has, 0 for none."""
+    """The session lives.
+
+    Attributes:
+        told: the number of the last answer it has, 0 for none.
+        said: the number of the last message it has said; None for a session that does not tell.
+    """
 
     run: Name
     told: Count
+    said: Count | None = None
 
 
 class Opened(Message, frozen=True):
@@ -177,7 +192,7 @@ class Applied(Message, frozen=True):
 
 
 class Told(Message, frozen=True):
-    """An answer. Its `number` counts the run's answers from 1; a run is told all of them in this order.
+    """An answer. Its `number` counts the entries of the run's journal from 1; a run is told all in this order.
 
     Attributes:
         metrics: what `evaluate()` returned there; None for a failure.
@@ -194,6 +209,14 @@ class Told(Message, frozen=True):
     error: str | None = None
 
 
+class ToldTime(Message, frozen=True):
+    """The time in Unix seconds, as an entry of the run's journal: `number` counts as in `Told`."""
+
+    run: Name
+    number: Count
+    time: float
+
+
 class RunState(Message, frozen=True):
     """How a run stands.
 
@@ -201,6 +224,7 @@ class RunState(Message, frozen=True):
         busy: trainers at work on its plan.
         trainers: all trainers there are.
         settled: nothing that it asked for is open, and no batch is out whose steps go to its counts: they are final.
+        note: what the user should know now, such as that the run goes on from one that did not end.
     """
 
     run: Name
@@ -208,6 +232,7 @@ class RunState(Message, frozen=True):
     busy: Count
     trainers: Count
     settled: bool = False
+    note: str = ""
 
 
 class Refused(Message, frozen=True):
@@ -218,20 +243,6 @@ class Refused(Message, frozen=True):
 
 
 # -- a trainer and the coordinator ----------------------------------------------------------------------------
-
-
-class GrantedStage(Part, frozen=True):
-    """The steps [start, end) under a node; `forms`: the node's, as data; `metrics`: whether to measure at the end."""
-
-    node: Count
-    start: Count
-    end: Count
-    forms: dict[str, list[Any]]
-    metrics: bool
-
-
-Stages = Annotated[list[GrantedStage], msgspec.Meta(min_length=1)]
-"""Consecutive: each begins where the one before ended."""
 
 
 class Grant(Message, frozen=True):
@@ -375,13 +386,6 @@ class TrainerBroken(Message, frozen=True):
 # -- a node manager and the coordinator -----------------------------------------------------------------------
 
 
-class Slot(Part, frozen=True):
-    """A device and the trainer process that runs on it, None for none."""
-
-    device: Name
-    trainer: Name | None = None
-
-
 class NodeBeat(Message, frozen=True):
     """A node manager lives.
 
@@ -440,15 +444,6 @@ class TrainerExited(Message, frozen=True):
 # -- curves ---------------------------------------------------------------------------------------------------
 
 
-class Point(Part, frozen=True):
-    """Metrics at a step of a node. `kind`: "train" for what `train()` returned, "eval" for `evaluate()`."""
-
-    node: Count
-    step: Count
-    kind: Name
-    metrics: dict[str, float]
-
-
 class Curve(Message, frozen=True):
     """Points of a plan's curves; what is lost on the way is lost."""
 
@@ -484,7 +479,8 @@ class Status(Message, frozen=True):
 
 
 MESSAGES: tuple[type[Message], ...] = (
-    OpenRun, Ask, Release, CloseRun, SessionBeat, Opened, Applied, Told, RunState, Refused,
+    OpenRun, Ask, AskTime, Announce, Release, CloseRun, SessionBeat,
+    Opened, Applied, Told, ToldTime, RunState, Refused,
     Grant, Amend, StopLease, Noted, TrainerBeat, Notice, Amended, LeaseEnded, TrainerBroken,
     NodeBeat, NodeWelcome, StartTrainer, RetireTrainer, TrainerExited,
     Curve, CurveQuery, Curves, StatusQuery, Status,

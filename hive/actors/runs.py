@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from hive.planner.search_plan import Node, Place
-from hive.storage.records import AnswerRecord, RunRecord, WantRecord
+from hive.actors.replay import Journal
+from hive.planner.search_plan import Node
+from hive.storage.records import AnnouncementRecord, RunRecord, WantRecord
 
 __all__ = ["Run"]
 
@@ -29,7 +30,8 @@ class Run:
         reach: by node, the largest step any of its trials passes there.
         wants: by (trial, step), what it still waits for or was told.
         waiting: of these, what it still waits for.
-        journal: its answers, in order.
+        journal: what it was told, in order, and will be told again.
+        announced: by trial, what it may ask for later.
         heard: Unix time of its session's last word.
         paused: nobody speaks for it: what only it wants is not trained, until somebody does.
     """
@@ -40,7 +42,8 @@ class Run:
     reach: dict[int, int] = field(default_factory=dict)
     wants: dict[tuple[int, int], WantRecord] = field(default_factory=dict)
     waiting: dict[tuple[int, int], WantRecord] = field(default_factory=dict)
-    journal: list[AnswerRecord] = field(default_factory=list)
+    journal: Journal = field(default_factory=Journal)
+    announced: dict[int, AnnouncementRecord] = field(default_factory=dict)
     heard: float = 0.0
     paused: bool = False
 
@@ -111,17 +114,10 @@ class Run:
             self.count(steps_run=run, steps_reused=asked - begin - run)
         return max(paid, asked)
 
-    def answer(self, trial: int, place: Place, error: str | None) -> AnswerRecord:
-        """The next entry of the journal."""
-        self.change(told=self.record.told + 1)
-        entry = AnswerRecord(self.name, self.record.told, trial, place.node, place.step, error)
-        self.journal.append(entry)
-        return entry
-
     def forget(self) -> None:
         """The run is over: keep its record only."""
         self.asked.clear()
         self.reach.clear()
         self.wants.clear()
         self.waiting.clear()
-        self.journal.clear()
+        self.journal = Journal()

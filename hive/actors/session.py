@@ -1,7 +1,7 @@
 """A client's session: what a run asks is said until it is applied, and what it is told is handed on once, in order.
 
 It must not know tuners, awaiting, sockets, or clocks. Whoever awaits answers gets them as `Deliver` effects:
-`Opened`, `Told` (each number once, without gaps), `RunState`, `Refused`."""
+`Opened`, `Told` and `ToldTime` (each number once, without gaps), `RunState`, `Refused`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from dataclasses import dataclass
 
 from hive.actors.actor import Called, Deliver, Effect, Event, Received, StartTimer, TimerFired, Turn
 from hive.actors.messages import (
+    Announce,
+    AnnouncedTrial,
     Applied,
     Ask,
     AskedTrial,
+    AskTime,
     CloseRun,
     Opened,
     OpenRun,
@@ -20,13 +23,14 @@ from hive.actors.messages import (
     RunState,
     SessionBeat,
     Told,
+    ToldTime,
 )
 
-__all__ = ["AskCall", "CloseCall", "ReleaseCall", "Session"]
+__all__ = ["AnnounceCall", "AskCall", "AskTimeCall", "CloseCall", "ReleaseCall", "Session"]
 
 COORDINATOR = "coordinator"
 
-Numbered = Ask | Release | CloseRun
+Numbered = Ask | AskTime | Announce | Release | CloseRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,23 @@ class AskCall:
 
 
 @dataclass(frozen=True, slots=True)
+class AskTimeCall:
+    """What time is it?"""
+
+
+@dataclass(frozen=True, slots=True)
+class AnnounceCall:
+    """These may be asked for later."""
+
+    trials: list[AnnouncedTrial]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseCall:
-    """These trials want nothing more."""
+    """These trials want nothing more. `done`: the script came to its end."""
 
     trials: list[int]
+    done: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +75,7 @@ class Session:
         self.unapplied: list[Numbered] = []
         self.said_before_beat = 0
         self.told = 0
-        self.early: dict[int, Told] = {}
+        self.early: dict[int, Told | ToldTime] = {}
         self.opened = False
 
     @property
@@ -67,8 +84,9 @@ class Session:
         return self.opening.run
 
     def start(self, now: float) -> list[Effect]:
-        """Open the run."""
+        """Open the run; or come back to it over another connection, where it is opened again."""
         turn = Turn()
+        self.opened = False
         self.beat(turn)
         return turn.effects()
 
@@ -80,13 +98,17 @@ class Session:
                 self.beat(turn)
             case Called(AskCall(requests)):
                 self.say(Ask(self.run, self.next_number(), requests), turn)
-            case Called(ReleaseCall(trials)):
-                self.say(Release(self.run, self.next_number(), trials), turn)
+            case Called(AskTimeCall()):
+                self.say(AskTime(self.run, self.next_number()), turn)
+            case Called(AnnounceCall(trials)):
+                self.say(Announce(self.run, self.next_number(), trials), turn)
+            case Called(ReleaseCall(trials, done)):
+                self.say(Release(self.run, self.next_number(), trials, done), turn)
             case Called(CloseCall()):
                 self.say(CloseRun(self.run, self.next_number()), turn)
             case Received(_, Applied() as message) if message.run == self.run:
                 self.on_applied(message, turn)
-            case Received(_, Told() as message) if message.run == self.run:
+            case Received(_, Told() | ToldTime() as message) if message.run == self.run:
                 self.on_told(message, turn)
             case Received(_, Opened() as message) if not self.opened:
                 self.on_opened(message, turn)
@@ -110,7 +132,7 @@ class Session:
     def beat(self, turn: Turn) -> None:
         """Open the run; once it is, say which answers are here, and again what was said before the last beat and is
         not applied."""
-        turn.send(COORDINATOR, SessionBeat(self.run, self.told) if self.opened else self.opening)
+        turn.send(COORDINATOR, SessionBeat(self.run, self.told, self.number) if self.opened else self.opening)
         for message in self.unapplied:
             if self.opened and message.number <= self.said_before_beat:
                 turn.send(COORDINATOR, message)
@@ -128,7 +150,7 @@ class Session:
         """What is applied need not be said again."""
         self.unapplied = [m for m in self.unapplied if m.number > message.number]
 
-    def on_told(self, message: Told, turn: Turn) -> None:
+    def on_told(self, message: Told | ToldTime, turn: Turn) -> None:
         """Hand answers on, each once and in order."""
         if message.number > self.told:
             self.early[message.number] = message

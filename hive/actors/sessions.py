@@ -9,14 +9,27 @@ import msgspec
 
 from hive.actors.actor import Turn
 from hive.actors.books import Books
-from hive.actors.messages import Applied, Ask, AskedTrial, CloseRun, Opened, OpenRun, Refused, Release, SessionBeat
+from hive.actors.messages import (
+    Announce,
+    Applied,
+    Ask,
+    AskedTrial,
+    AskTime,
+    CloseRun,
+    Opened,
+    OpenRun,
+    Refused,
+    Release,
+    SessionBeat,
+)
 from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
+from hive.actors.succession import Succession
 from hive.errors import UsageError
 from hive.planner.search_plan import Place, Wanter
 from hive.planner.sequences import sequence_from_descriptor
 from hive.planner.space import Config
-from hive.storage.records import PlanRecord, RunRecord, WantRecord
+from hive.storage.records import AnnouncementRecord, PlanRecord, RunRecord, WantRecord
 
 __all__ = ["Sessions"]
 
@@ -29,19 +42,20 @@ class Sessions:
 
     def __init__(self, books: Books) -> None:
         self.books = books
+        self.succession = Succession(books)
 
     def on_open_run(self, sender: str, message: OpenRun, now: float, turn: Turn) -> None:
-        """A run begins; said again, it is told the same."""
-        run = self.books.runs.get(message.run)
-        note = ""
-        if run is None:
+        """A run begins, perhaps where one that did not end left off; said again, it is told the same."""
+        if message.run not in self.books.runs:
+            if not self.succession.known(message, now):
+                return  # it is said again
             plan, note = self.plan_for(message, now, turn)
-            record = RunRecord(message.run, message.study, plan.name, now, applied=1, weight=message.weight)
-            run = self.books.add_run(record, now)
-            turn.put(run.record)
-        self.hear(run, sender, now, turn)
-        turn.send(sender, Opened(run.name, run.record.plan, note))
-        self.books.unacknowledged[sender] = Applied(run.name, run.record.applied)
+            record = RunRecord(message.run, message.study, plan.name, now, applied=1, weight=message.weight, note=note)
+            self.succession.begin(self.books.add_run(record, now), now, turn)
+        run = self.hear(message.run, sender, now, turn)
+        if run is not None:
+            turn.send(sender, Opened(run.name, run.record.plan, run.record.note))
+            self.books.unacknowledged[sender] = Applied(run.name, run.record.applied)
 
     def plan_for(self, message: OpenRun, now: float, turn: Turn) -> tuple[LivePlan, str]:
         """The plan that a new run joins, or a new one, and what to tell the user about it."""
@@ -86,24 +100,39 @@ class Sessions:
             return "the study's settings changed: a new plan begins; the earlier one is left as it is"
         return f"code that the trainer reaches changed ({changed}): a new plan begins; the earlier one is left as it is"
 
-    def hear(self, run: Run, sender: str, now: float, turn: Turn) -> None:
-        """A run's session speaks."""
-        run.session, run.heard = sender, now
-        if run.paused:
-            self.books.resume(run, turn)
-
-    def run_of(self, sender: str, message: Ask | Release | CloseRun, now: float, turn: Turn) -> Run | None:
-        """The run of a session's message if it is the next one to apply; otherwise what to say is said."""
-        run = self.books.runs.get(message.run)
+    def hear(self, name: str, sender: str, now: float, turn: Turn) -> Run | None:
+        """A run's session speaks: its run, unless it has none to speak for."""
+        run = self.books.runs.get(name)
         if run is None:
-            turn.send(sender, Refused(f"run {message.run} is not open here", message.run))
+            turn.send(sender, Refused(f"run {name} is not open here", name))
             return None
-        self.hear(run, sender, now, turn)
+        heir = self.succession.heir(run)
+        if heir is not None:
+            turn.send(sender, Refused(given_up(run, heir), name))
+            return None
+        run.session, run.heard = sender, now
+        if run.paused and not run.record.closed:
+            self.books.resume(run, turn)
+        return run
+
+    def run_of(
+        self, sender: str, message: Ask | AskTime | Announce | Release | CloseRun, now: float, turn: Turn
+    ) -> Run | None:
+        """The run of a session's message if it is the next one to apply; otherwise what to say is said."""
+        run = self.hear(message.run, sender, now, turn)
+        if run is None:
+            return None
         if message.number != run.record.applied + 1:
             self.books.unacknowledged[sender] = Applied(run.name, run.record.applied)
             return None
-        run.change(applied=message.number)
+        if run.record.closed:
+            turn.send(sender, Refused(f"run {run.name} is over: start its script again", run.name))
+            return None
+        run.journal.quiet = 0
+        run.change(applied=message.number, done=False)
         self.books.unacknowledged[sender] = Applied(run.name, message.number)
+        if isinstance(message, Release | CloseRun):  # before the state that follows: what is final is applied
+            turn.send(sender, self.books.unacknowledged.pop(sender))
         return run
 
     def on_ask(self, sender: str, message: Ask, now: float, turn: Turn) -> None:
@@ -122,22 +151,57 @@ class Sessions:
         try:
             config = config_of(asked, plan.record.source.names)
         except UsageError as error:
-            self.books.tell(run, asked.trial, Place(0, asked.step), f"trial {asked.trial}: {error}", turn)
+            place, wrong = Place(0, asked.step), f"trial {asked.trial}: {error}"
+            self.error_again(run, asked, place, turn, means_nothing=True)
+            self.books.tell(run, asked.trial, place, wrong, turn)
             return
         place = plan.place(config, asked.step, None if plan.record.merge else asked.trial, turn)
-        waits = plan.tree.want(place, Wanter(run.name, asked.trial), plan.wants_made)
+        failed = self.error_again(run, asked, place, turn)
+        waits = failed is None and plan.tree.want(place, Wanter(run.name, asked.trial), plan.wants_made)
         want = WantRecord(run.name, asked.trial, asked.step, plan.name, place.node, plan.wants_made, waits)
         plan.wants_made += 1
         run.asks(want, path_to(plan.tree.nodes[place.node], place.step))
         turn.put(want)
         if not waits:
-            self.books.tell(run, asked.trial, place, None, turn)
+            self.books.tell(run, asked.trial, place, failed, turn)
+
+    def error_again(
+        self, run: Run, asked: AskedTrial, place: Place, turn: Turn, *, means_nothing: bool = False
+    ) -> str | None:
+        """The failure that a run's replay says to a request, which is not tried again; None if it says none. If the
+        replay knows another place, the run has left its way."""
+        entry = run.journal.asked(asked.trial, asked.step)
+        if entry is None:
+            return None
+        if entry.node != place.node or (means_nothing and entry.error is None):
+            self.books.ask_otherwise(run, turn)
+            return None
+        return entry.error
+
+    def on_ask_time(self, sender: str, message: AskTime, now: float, turn: Turn) -> None:
+        """A run asks for the time."""
+        run = self.run_of(sender, message, now, turn)
+        if run is not None:
+            self.books.tell_time(run, now, turn)
+            turn.put(run.record)
+
+    def on_announce(self, sender: str, message: Announce, now: float, turn: Turn) -> None:
+        """A run says what it may ask for later."""
+        run = self.run_of(sender, message, now, turn)
+        if run is None:
+            return
+        for announced in message.trials:
+            record = AnnouncementRecord(run.name, announced.trial, announced.config)
+            run.announced[announced.trial] = record
+            turn.put(record)
+        turn.put(run.record)
 
     def on_release(self, sender: str, message: Release, now: float, turn: Turn) -> None:
         """Trials of a run want nothing more."""
         run = self.run_of(sender, message, now, turn)
         if run is not None:
             self.books.let_go(run, set(message.trials), turn)
+            run.change(done=message.done)
             turn.put(run.record)
             turn.send(sender, self.books.run_state(run))
 
@@ -150,15 +214,23 @@ class Sessions:
 
     def on_session_beat(self, sender: str, message: SessionBeat, now: float, turn: Turn) -> None:
         """A session lives: it is told what it lacks, and how its run stands."""
-        run = self.books.runs.get(message.run)
+        run = self.hear(message.run, sender, now, turn)
         if run is None:
-            turn.send(sender, Refused(f"run {message.run} is not open here", message.run))
             return
-        self.hear(run, sender, now, turn)
-        for entry in run.journal[message.told : message.told + TOLD_MAX]:
+        if run.journal.beat(message.told, all_applied=message.said in (None, run.record.applied)):
+            self.books.ask_otherwise(run, turn)
+        for entry in run.journal.told[message.told : message.told + TOLD_MAX]:
             turn.send(sender, self.books.told(run, entry))
         self.books.unacknowledged[sender] = Applied(run.name, run.record.applied)
         turn.send(sender, self.books.run_state(run))
+
+
+def given_up(run: Run, heir: Run) -> str:
+    """Why a session is not heard any more."""
+    return (
+        f"run {run.name} was silent for so long that it was taken for dead when its script was started again, and run "
+        f"{heir.name} goes on from it; what was trained is kept, and this script can be started again"
+    )
 
 
 def config_of(asked: AskedTrial, names: tuple[str, ...]) -> Config:

@@ -5,7 +5,7 @@ values only. This module must not know where records are kept, who writes them, 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import msgspec
 
@@ -13,10 +13,13 @@ from hive.errors import StoreError
 
 __all__ = [
     "FORMAT",
+    "AnnouncementRecord",
     "AnswerRecord",
     "CheckpointFile",
     "CounterRecord",
     "CurveRecord",
+    "EntryKind",
+    "HeldRecord",
     "Key",
     "LeaseRecord",
     "LossRecord",
@@ -196,7 +199,7 @@ class StandingRecord(Record, frozen=True):
 
 
 class WantRecord(Record, frozen=True):
-    """A trial of a run asked for (node, step). `open`: false once it was let go or failed."""
+    """A trial of a run asked for (node, step). `open`: false once it was answered, let go or failed."""
 
     table: ClassVar[str] = "wants"
     run: str
@@ -217,8 +220,11 @@ class RunRecord(Record, frozen=True):
 
     Attributes:
         applied: the last of its session's numbers that was applied.
-        told: how many answers it has had.
+        told: how many entries of its journal it was told; those beyond are its replay (see actors/replay.py).
         weight: its study's, for sharing trainer time.
+        replays: the run whose journal it took over; "" for none.
+        done: its script came to its end: whoever runs it again begins anew.
+        note: what its user should know.
     """
 
     table: ClassVar[str] = "runs"
@@ -231,14 +237,26 @@ class RunRecord(Record, frozen=True):
     closed: bool = False
     counts: RunCounts = RunCounts()
     weight: float = 1.0
+    replays: str = ""
+    done: bool = False
+    note: str = ""
 
     def key(self) -> Key:
         """By run."""
         return (self.run,)
 
 
+EntryKind = Literal["answer", "time"]
+"""What a run is told: the answer to a request, or the time."""
+
+
 class AnswerRecord(Record, frozen=True):
-    """An entry of a run's journal: what it was told, in order. What stands at the place is not repeated here."""
+    """An entry of a run's journal: what it was told, in order. What stands at the place is not repeated here.
+
+    Attributes:
+        error: why there is no answer; None for an answer.
+        kind: "time" has nothing but `time`, in Unix seconds.
+    """
 
     table: ClassVar[str] = "answers"
     run: str
@@ -247,10 +265,44 @@ class AnswerRecord(Record, frozen=True):
     node: int
     step: int
     error: str | None = None
+    kind: EntryKind = "answer"
+    time: float = 0.0
 
     def key(self) -> Key:
         """By run and number."""
         return (self.run, self.number)
+
+
+class HeldRecord(Record, frozen=True):
+    """What a run could be told, and is not because its replay says something else first. `number`: in order of
+    becoming ready; the other fields are those of the journal's entry."""
+
+    table: ClassVar[str] = "held"
+    run: str
+    number: int
+    trial: int
+    node: int
+    step: int
+    error: str | None = None
+    kind: EntryKind = "answer"
+    time: float = 0.0
+
+    def key(self) -> Key:
+        """By run and number."""
+        return (self.run, self.number)
+
+
+class AnnouncementRecord(Record, frozen=True):
+    """A config that a run may ask for later, by its sequences' descriptors."""
+
+    table: ClassVar[str] = "announcements"
+    run: str
+    trial: int
+    config: dict[str, dict[str, Any]]
+
+    def key(self) -> Key:
+        """By run and trial."""
+        return (self.run, self.trial)
 
 
 class LeaseRecord(Record, frozen=True):

@@ -65,6 +65,9 @@ class StudyView(Protocol):
     def release(self, config: Config) -> None:
         """Says that the trial of this config will not be asked for again: what only it wanted is dropped."""
 
+    async def announce(self, configs: Sequence[Config]) -> None:
+        """Says which configs may be asked for later, until they are released. Nothing is trained for that."""
+
     async def now(self) -> float:
         """The study's time in Unix seconds; a repeated run is told the same."""
 

@@ -13,10 +13,10 @@ from typing import Any
 from hive.actors.actor import Called, JobEnded
 from hive.actors.aggregator import Aggregator
 from hive.actors.coordinator import AggregatorAt, Coordinator, CoordinatorSettings
-from hive.actors.messages import AskedTrial, Opened, OpenRun, Refused, RunState, Told
+from hive.actors.messages import AskedTrial, Opened, OpenRun, Refused, RunState, Told, ToldTime
 from hive.actors.node import NodeActor, TrainerOrder
 from hive.actors.runs import Run
-from hive.actors.session import AskCall, CloseCall, ReleaseCall, Session
+from hive.actors.session import AskCall, AskTimeCall, CloseCall, ReleaseCall, Session
 from hive.actors.trainer import TrainerActor
 from hive.planner.space import Config
 from hive.storage.memory_store import MemoryStore
@@ -40,9 +40,9 @@ SOURCE = TrainerSource(
 
 
 def opening(run: str, *, plan_key: str = "key", merge: bool = True, fresh: bool = False, **more: Any) -> OpenRun:
-    """A run's first message."""
+    """A run's first message. Unless said otherwise each run is a study of its own."""
     parts: dict[str, str] = more.get("parts", {"Toy": "1"})
-    study, weight = more.get("study", "study"), more.get("weight", 1.0)
+    study, weight = more.get("study", run), more.get("weight", 1.0)
     return OpenRun(run, 1, study, plan_key, merge, fresh, SOURCE, "print", parts, weight)
 
 
@@ -60,15 +60,20 @@ class Client:
     host: Host
     waiting: dict[tuple[int, int], int] = field(default_factory=dict)
     answers: list[Told] = field(default_factory=list)
+    journal: list[Told | ToldTime] = field(default_factory=list)
     states: list[RunState] = field(default_factory=list)
     opened: list[Opened] = field(default_factory=list)
     refused: list[Refused] = field(default_factory=list)
     on_told: Callable[[Told], None] = lambda told: None
+    on_time: Callable[[float], None] = lambda time: None
 
     def ask(self, *requests: tuple[int, Config, int]) -> None:
         for trial, _, step in requests:
             self.waiting[trial, step] = self.waiting.get((trial, step), 0) + 1
         self.wire.post(self.host, Called(AskCall([asked(*request) for request in requests])))
+
+    def ask_time(self) -> None:
+        self.wire.post(self.host, Called(AskTimeCall()))
 
     def release(self, *trials: int) -> None:
         self.waiting = {key: count for key, count in self.waiting.items() if key[0] not in trials}
@@ -80,8 +85,13 @@ class Client:
 
     def deliver(self, answer: Any) -> None:
         match answer:
+            case Told() | ToldTime():
+                assert answer.number == len(self.journal) + 1, "told once each, in number order"
+                self.journal.append(answer)
+        match answer:
+            case ToldTime(time=time):
+                self.on_time(time)
             case Told():
-                assert answer.number == len(self.answers) + 1, "told once each, in number order"
                 self.answers.append(answer)
                 self.waiting.pop((answer.trial, answer.step), None)
                 self.on_told(answer)
@@ -227,6 +237,11 @@ class Cluster:
         self.wire.add(host)
         self.clients.append(client)
         return client
+
+    def kill(self, client: Client) -> None:
+        """A script dies."""
+        self.wire.cut(client.host.name)
+        self.clients.remove(client)
 
     def run_of(self, client: Client) -> Run | None:
         return self.coordinator.books.runs.get(client.run) if "coordinator" in self.wire.hosts else None

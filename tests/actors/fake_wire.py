@@ -88,6 +88,7 @@ class Wire:
         self.counted = 0
         self.lives = 0
         self.sent: list[tuple[str, str, Message]] = []
+        self.cut_off: set[str] = set()
         self.crash_next: dict[str, bool] = {}
         self.on_crash: Callable[[str], None] = lambda name: None
         self.after_turn: Callable[[str], None] = lambda name: None
@@ -105,6 +106,11 @@ class Wire:
     def remove(self, name: str) -> None:
         """A host is gone, with its timers and jobs; what it sent is still under way."""
         self.hosts.pop(name, None)
+
+    def cut(self, name: str) -> None:
+        """A host is gone, and its connections with it: what it sent and nobody has read never comes."""
+        self.remove(name)
+        self.cut_off.add(name)
 
     def post(self, host: Host, event: Event, after_s: float = 0.0) -> None:
         """An event of the host's own process, lost if the host is gone by then."""
@@ -191,7 +197,7 @@ class Wire:
 
     def arrive(self, sender: str, to: str, message: Message) -> None:
         host = self.hosts.get(to)
-        if host is not None:
+        if host is not None and sender not in self.cut_off:
             self.turn(host, Received(sender, message))
 
     # -- time ---------------------------------------------------------------------------------------------------

@@ -10,13 +10,16 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hive.actors.actor import Commit, Quiet, Received, Send, TimerFired
+from hive.actors.actor import Commit, Effect, Quiet, Received, Send, TimerFired
 from hive.actors.books import Books
 from hive.actors.coordinator import Coordinator, CoordinatorSettings
 from hive.actors.messages import (
     Amend,
     Amended,
+    Announce,
+    AnnouncedTrial,
     Ask,
+    AskTime,
     CloseRun,
     Grant,
     GrantedStage,
@@ -62,7 +65,7 @@ class Lockstep:
         """The coordinator is thrown away, with all that it had said and nobody had read, and made from its store."""
         self.said: dict[str, list[Message]] = defaultdict(list)
         self.coordinator = Coordinator(self.store, self.now, self.settings)
-        self.coordinator.start(self.now)
+        self.carry_out(self.coordinator.start(self.now))
 
     @property
     def books(self) -> Books:
@@ -71,16 +74,16 @@ class Lockstep:
     def say(self, sender: str, message: Message, *, after_s: float = 0.001) -> list[Message]:
         """The coordinator handles a message: what it says to its sender."""
         self.now += after_s
-        self.carry_out(Received(sender, message))
+        self.carry_out(self.coordinator.handle(Received(sender, message), self.now))
         return self.said[sender]
 
     def beat(self, after_s: float) -> None:
         """Time passes, and the coordinator looks at its leases."""
         self.now += after_s
-        self.carry_out(TimerFired("beat"))
+        self.carry_out(self.coordinator.handle(TimerFired("beat"), self.now))
 
-    def carry_out(self, event: Received | TimerFired) -> None:
-        effects = [*self.coordinator.handle(event, self.now), *self.coordinator.handle(Quiet(), self.now)]
+    def carry_out(self, effects: list[Effect]) -> None:
+        effects = [*effects, *self.coordinator.handle(Quiet(), self.now)]
         for effect in sorted(effects, key=lambda effect: not isinstance(effect, Commit)):
             match effect:
                 case Commit(writes):
@@ -96,18 +99,30 @@ class Lockstep:
     # -- sessions -----------------------------------------------------------------------------------------------
 
     def open(self, run: str = "run", **more: object) -> None:
-        self.numbers[run] = 1
-        self.say(run, opening(run, **more))  # type: ignore[arg-type]
+        """A run is opened; earlier ones of its study live, if there are any."""
+        first = opening(run, **more)  # type: ignore[arg-type]
+        self.say(run, first)
+        if run not in self.books.runs:
+            for other in [r for r in self.books.runs.values() if r.record.study == first.study]:
+                self.say(other.name, SessionBeat(other.name, other.record.told))
+            self.say(run, first)
 
     def number(self, run: str) -> int:
-        self.numbers[run] += 1
+        self.numbers[run] = self.numbers.get(run, 1) + 1
         return self.numbers[run]
 
     def ask(self, run: str, *requests: tuple[int, Config, int]) -> None:
         self.say(run, Ask(run, self.number(run), [asked(*request) for request in requests]))
 
-    def release(self, run: str, *trials: int) -> None:
-        self.say(run, Release(run, self.number(run), list(trials)))
+    def release(self, run: str, *trials: int, done: bool = False) -> None:
+        self.say(run, Release(run, self.number(run), list(trials), done))
+
+    def announce(self, run: str, *trials: tuple[int, Config]) -> None:
+        announced = [AnnouncedTrial(trial, asked(trial, config, 1).config) for trial, config in trials]
+        self.say(run, Announce(run, self.number(run), announced))
+
+    def ask_time(self, run: str) -> None:
+        self.say(run, AskTime(run, self.number(run)))
 
     def close(self, run: str) -> None:
         self.say(run, CloseRun(run, self.number(run)))

@@ -15,14 +15,20 @@ from hive.storage.records import LeaseRecord
 from tests.actors.lockstep import STRAIGHT, Lockstep, busy
 
 
-def test_root_that_is_opened_anew_closes_the_runs_and_batches_of_the_dead() -> None:
+def test_root_that_is_opened_anew_ends_the_batches_of_the_dead_and_closes_the_runs_that_were_done() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 20))
     trainer.train(4)
     trainer.reach()
+    lockstep.open("done")
+    lockstep.ask("done", (0, STRAIGHT, 4))
+    lockstep.release("done", 0, done=True)
     lockstep.settings = replace(lockstep.settings, close_runs=True)
     lockstep.restart()
-    assert lockstep.books.runs["run"].record.closed
     assert not lockstep.books.leases.leases
+    runs = lockstep.books.runs
+    assert (runs["done"].record.closed, runs["run"].record.closed) == (True, False)
+    assert runs["run"].paused
+    assert not lockstep.books.plans["key-1"].tree.pending
 
 
 def test_status_is_told_to_anyone() -> None:

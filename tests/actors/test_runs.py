@@ -7,7 +7,7 @@ from hive.actors.runs import Run
 from hive.planner.search_plan import Place, SearchPlan, Standing
 from hive.planner.sequences import Constant, MultiStep, Sequence
 from hive.planner.space import segments
-from hive.storage.records import AnswerRecord, RunCounts, RunRecord, WantRecord
+from hive.storage.records import HeldRecord, RunCounts, RunRecord, WantRecord
 
 STRAIGHT = Constant(1)
 DROPPED = MultiStep(1, [10], 0.1)
@@ -77,13 +77,6 @@ def test_want_that_comes_back_from_the_store_counts_nothing_again() -> None:
     assert (back.run.asked, back.run.reach, back.run.wants) == (asking.run.asked, asking.run.reach, asking.run.wants)
 
 
-def test_answers_are_numbered_from_one_and_failures_too() -> None:
-    run = Asking().run
-    entries = [run.answer(0, Place(3, 5), None), run.answer(1, Place(3, 7), "Boom")]
-    assert entries == [AnswerRecord("run", 1, 0, 3, 5), AnswerRecord("run", 2, 1, 3, 7, "Boom")]
-    assert (run.record.told, run.journal) == (2, entries)
-
-
 def test_open_wants_are_those_that_still_wait() -> None:
     run = Asking().run
     waits = WantRecord("run", 0, 5, "key-1", 0, 0)
@@ -95,7 +88,7 @@ def test_open_wants_are_those_that_still_wait() -> None:
 def test_closed_run_keeps_its_record_only() -> None:
     asking = Asking()
     asking.ask(0, STRAIGHT, 5)
-    asking.run.answer(0, Place(0, 5), None)
+    asking.run.journal.tell(HeldRecord("run", 1, 0, 0, 5))
     asking.run.forget()
     assert asking.counts.steps_asked == 5
-    assert [asking.run.wants, asking.run.asked, asking.run.reach, asking.run.journal] == [{}, {}, {}, []]
+    assert [asking.run.wants, asking.run.asked, asking.run.reach, asking.run.journal.told] == [{}, {}, {}, []]

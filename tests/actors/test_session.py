@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from hive.actors.actor import Called, Deliver, Effect, Event, Received, Send, StartTimer, TimerFired
 from hive.actors.messages import (
+    Announce,
+    AnnouncedTrial,
     Applied,
     Ask,
+    AskTime,
     CloseRun,
     Message,
     Opened,
@@ -14,8 +17,9 @@ from hive.actors.messages import (
     RunState,
     SessionBeat,
     Told,
+    ToldTime,
 )
-from hive.actors.session import AskCall, CloseCall, ReleaseCall, Session
+from hive.actors.session import AnnounceCall, AskCall, AskTimeCall, CloseCall, ReleaseCall, Session
 from hive.storage.records import RunCounts
 from tests.actors.fake_cluster import opening
 
@@ -49,7 +53,7 @@ def test_run_is_opened_at_the_start_and_at_each_beat_until_it_is_open() -> None:
     session.handle(from_coordinator(Applied("run", 1)), 0.0)  # Opened itself was lost
     assert sent(session.handle(BEAT, 1.0)) == [opening("run")]
     assert delivered(session.handle(from_coordinator(OPENED), 1.1)) == [OPENED]
-    assert sent(session.handle(BEAT, 2.0)) == [SessionBeat("run", 0)]
+    assert sent(session.handle(BEAT, 2.0)) == [SessionBeat("run", 0, 1)]
     assert session.handle(from_coordinator(OPENED), 2.1) == []
 
 
@@ -62,14 +66,21 @@ def test_what_is_asked_before_the_run_is_open_is_said_once_it_is() -> None:
 
 def test_calls_are_numbered_in_turn() -> None:
     session = session_after(from_coordinator(OPENED))
-    said = [sent(session.handle(Called(call), 0.0)) for call in (AskCall([]), ReleaseCall([3]), CloseCall())]
-    assert said == [[Ask("run", 2, [])], [Release("run", 3, [3])], [CloseRun("run", 4)]]
+    trial = AnnouncedTrial(7, {})
+    calls = (AskCall([]), AskTimeCall(), AnnounceCall([trial]), ReleaseCall([3], done=True), CloseCall())
+    assert [sent(session.handle(Called(call), 0.0))[0] for call in calls] == [
+        Ask("run", 2, []),
+        AskTime("run", 3),
+        Announce("run", 4, [trial]),
+        Release("run", 5, [3], done=True),
+        CloseRun("run", 6),
+    ]
 
 
 def test_unapplied_calls_are_said_again_from_the_second_beat_on_in_order() -> None:
     session = session_after(from_coordinator(OPENED), Called(AskCall([])), Called(ReleaseCall([1])))
-    assert sent(session.handle(BEAT, 1.0)) == [SessionBeat("run", 0)]
-    again = [SessionBeat("run", 0), Ask("run", 2, []), Release("run", 3, [1])]
+    assert sent(session.handle(BEAT, 1.0)) == [SessionBeat("run", 0, 3)]
+    again = [SessionBeat("run", 0, 3), Ask("run", 2, []), Release("run", 3, [1])]
     assert sent(session.handle(BEAT, 2.0)) == again
     session.handle(from_coordinator(Applied("run", 2)), 2.1)
     assert sent(session.handle(BEAT, 3.0)) == [again[0], again[2]]
@@ -79,10 +90,11 @@ def test_unapplied_calls_are_said_again_from_the_second_beat_on_in_order() -> No
 
 def test_answers_are_handed_on_once_each_in_number_order_whatever_order_they_come_in() -> None:
     session = session_after(from_coordinator(OPENED))
-    first, second, third = (Told("run", number, 0, number, {"a": 1.0}, "d") for number in (1, 2, 3))
+    first, third = (Told("run", number, 0, number, {"a": 1.0}, "d") for number in (1, 3))
+    second = ToldTime("run", 2, 7.0)
     handed = [delivered(session.handle(from_coordinator(told), 0.0)) for told in (third, first, first, third, second)]
     assert handed == [[], [first], [], [], [second, third]]
-    assert sent(session.handle(BEAT, 1.0)) == [SessionBeat("run", 3)]
+    assert sent(session.handle(BEAT, 1.0)) == [SessionBeat("run", 3, 1)]
     assert delivered(session.handle(from_coordinator(second), 1.1)) == []
 
 
@@ -102,3 +114,10 @@ def test_state_and_refusal_are_handed_on() -> None:
 
 def test_what_means_nothing_to_it_changes_nothing() -> None:
     assert session_after().handle(from_coordinator(SessionBeat("run", 1)), 0.0) == []
+
+
+def test_session_that_comes_back_over_another_connection_opens_its_run_again_and_says_what_is_not_applied() -> None:
+    session = session_after(from_coordinator(OPENED), Called(AskCall([])))
+    assert sent(session.start(9.0)) == [opening("run")]
+    effects = session.handle(from_coordinator(OPENED), 9.1)
+    assert (delivered(effects), sent(effects)) == ([OPENED], [Ask("run", 2, [])])

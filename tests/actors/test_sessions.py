@@ -116,9 +116,10 @@ def test_fresh_run_begins_a_new_plan_that_later_runs_join() -> None:
 
 def test_changed_code_is_named_when_a_new_plan_begins() -> None:
     lockstep = Lockstep()
-    lockstep.say("a", opening("a", plan_key="one", parts={"Toy": "1", "helper": "1"}))
-    lockstep.say("b", opening("b", plan_key="two", parts={"Toy": "1", "helper": "2"}))
-    lockstep.say("c", opening("c", plan_key="two", parts={"Toy": "1", "helper": "2"}))
+    for run, key, helper in (("a", "one", "1"), ("b", "two", "2"), ("c", "two", "2")):
+        parts = {"Toy": "1", "helper": helper}
+        lockstep.say(run, opening(run, study="study", plan_key=key, parts=parts))
+        lockstep.release(run, done=True)
     notes = [lockstep.heard(run, Opened)[0].note for run in "abc"]
     assert (notes[0], notes[2]) == ("", "")
     assert "(helper)" in notes[1]
@@ -216,7 +217,7 @@ def test_run_is_told_what_others_found_while_it_was_silent(crash: bool) -> None:
 def test_two_runs_share_steps_and_each_one_s_counts_add_up() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 12))
     trainer.exit()
-    lockstep.open("second")
+    lockstep.open("second", study="run")
     lockstep.ask("second", (0, STRAIGHT, 20), (1, OTHER, 4))
     trainer = lockstep.trainer("node/0/2")
     assert stages(trainer) == [(0, 0, 12, True), (0, 12, 20, True)]  # paid by the first run, wanted by both

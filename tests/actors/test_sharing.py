@@ -197,8 +197,8 @@ class Floor:
         self.lockstep = Lockstep()
         self.slots: list[HandTrainer | None] = [None] * devices
         self.beats = self.ends = self.moves = 0
-        self.lockstep.open("first", plan_key="one", weight=weights[0])
-        self.lockstep.open("second", plan_key="two", weight=weights[1])
+        self.lockstep.open("first", study="study", plan_key="one", weight=weights[0])
+        self.lockstep.open("second", study="study", plan_key="two", weight=weights[1])
         self.beat()
 
     def beat(self) -> None:

@@ -30,6 +30,7 @@ PAGES = [*DOCS, *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHAN
 
 PARTS = (
     messages.AskedTrial,
+    messages.AnnouncedTrial,
     messages.GrantedStage,
     messages.Slot,
     messages.Point,

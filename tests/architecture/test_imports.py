@@ -14,7 +14,7 @@ import pytest
 
 from tests.architecture.source import ROOT, Import, Module, imports, modules, within
 
-USERS = ("hive.study", "hive.client", "hive.launch", "hive.display", "hive.result")
+USERS = tuple(f"hive.{name}" for name in ("study", "connection", "client", "link", "launch", "display", "result"))
 """What users hold, how it reaches a coordinator, and what they see of a run."""
 
 DRIVERS = ("hive.actors.runtime", "hive.actors.processes", "hive.actors.simulator", "hive.actors.faults")
@@ -33,7 +33,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     USERS,
     DRIVERS,
     ("hive.actors",),
-    ("hive.actors.actor", "hive.actors.messages", "hive.actors.wire"),
+    ("hive.actors.actor", "hive.actors.messages", "hive.actors.parts", "hive.actors.wire"),
     ("hive.training",),
     ("hive.storage",),
     ("hive.tuners",),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from types import UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 import pytest
@@ -11,17 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive.actors import wire
-from hive.actors.messages import (
-    MESSAGES,
-    WEIGHT_MAX,
-    WEIGHT_MIN,
-    Count,
-    GrantedStage,
-    Message,
-    Name,
-    Stages,
-    Weight,
-)
+from hive.actors.messages import MESSAGES, Count, GrantedStage, Message, Name
+from hive.actors.parts import WEIGHT_MAX, WEIGHT_MIN, Stages, Weight
 from hive.errors import ProtocolError, StoreError
 from hive.storage import records
 from hive.storage.records import Record
@@ -56,6 +47,8 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(instances(GrantedStage), min_size=1, max_size=3)
     if origin in (Union, UnionType):
         return st.one_of([of_type(choice) for choice in inner])
+    if origin is Literal:
+        return st.sampled_from(inner)
     if origin is dict:
         return st.dictionaries(texts, of_type(inner[1]), max_size=3)
     if origin is list:

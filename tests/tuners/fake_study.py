@@ -54,6 +54,9 @@ class FakeStudy:
         self.note_early()
         self.released.setdefault(len(self.asked) - 1, []).append(number(config))
 
+    async def announce(self, configs: Sequence[Config]) -> None:
+        pass
+
     async def now(self) -> float:
         return 0.0
 

@@ -1,0 +1,80 @@
+"""Who goes on from whom: a run that begins takes over the journal of its study's latest run that did not end.
+
+A run did not end if it is neither closed nor done, and nobody speaks for it. Whether somebody does is not known at
+once: on a shared coordinator the first copy of a script may live on while a second one starts. So a run whose session
+was heard a moment ago is given time to speak again, and the new one is opened when that is decided. It must not know
+how a journal is told, or what a run wants."""
+
+from __future__ import annotations
+
+import msgspec
+
+from hive.actors.actor import Turn
+from hive.actors.books import Books
+from hive.actors.messages import OpenRun
+from hive.actors.replay import Journal
+from hive.actors.runs import Run
+from hive.storage.records import AnswerRecord
+
+__all__ = ["ABANDONED_S", "Succession"]
+
+ABANDONED_S = 3.0
+"""A session that lives speaks every second: after three beats without a word nobody is there."""
+
+
+class Succession:
+    """Finds the run that a new one goes on from, and hands its journal over.
+
+    Attributes:
+        waiting: by name, since when a run waits to be opened; Unix time.
+    """
+
+    def __init__(self, books: Books) -> None:
+        self.books = books
+        self.waiting: dict[str, float] = {}
+
+    def unfinished(self, study: str, plan: str) -> list[Run]:
+        """The runs of a study on a plan that did not end, whether they live or not."""
+        same = [r for r in self.books.runs.values() if (r.record.study, r.record.plan) == (study, plan)]
+        return [run for run in same if not run.record.closed and not run.record.done]
+
+    def known(self, opening: OpenRun, now: float) -> bool:
+        """Whether it is known of every earlier run of this study whether it lives."""
+        since = self.waiting.setdefault(opening.run, now)
+        plans = [p.record for p in self.books.plans.values() if p.record.plan_key == opening.plan_key]
+        if plans and not opening.fresh:
+            plan = max(plans, key=lambda record: record.number).plan
+            if any(since >= run.heard > now - ABANDONED_S for run in self.unfinished(opening.study, plan)):
+                return False
+        del self.waiting[opening.run]
+        return True
+
+    def begin(self, run: Run, now: float, turn: Turn) -> None:
+        """A new run takes over from the latest one that nobody speaks for; the others of these are closed."""
+        silent = [
+            other
+            for other in self.unfinished(run.record.study, run.record.plan)
+            if other is not run and other.heard <= now - ABANDONED_S
+        ]
+        if silent:
+            self.inherit(run, max(silent, key=lambda other: (other.record.opened_at, other.name)), turn)
+        for other in silent:
+            self.books.close(other, turn)
+        turn.put(run.record)
+
+    def inherit(self, run: Run, before: Run, turn: Turn) -> None:
+        """Move a journal: what was told to the earlier run is the replay of this one."""
+        entries: list[AnswerRecord] = []
+        for entry in (*before.journal.told, *before.journal.replay):
+            turn.delete(AnswerRecord, entry.key())
+            entries.append(msgspec.structs.replace(entry, run=run.name))
+            turn.put(entries[-1])
+        run.journal = Journal.of(entries, 0)
+        note = f"goes on from a run that did not end: {len(entries)} answers are told again" if entries else ""
+        run.change(replays=before.name, note=note)
+
+    def heir(self, run: Run) -> Run | None:
+        """The run that took a closed one's journal over."""
+        if not run.record.closed:
+            return None
+        return next((r for r in self.books.runs.values() if r.record.replays == run.name), None)
