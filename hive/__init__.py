@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         TrainingError,
         UsageError,
     )
+    from hive.planner.random_space import RandomSpace, choice, randint, uniform
     from hive.planner.sequences import (
         Chain,
         Constant,
@@ -63,6 +64,7 @@ __all__ = [
     "Piecewise",
     "Polynomial",
     "ProtocolError",
+    "RandomSpace",
     "Sequence",
     "SequenceError",
     "SpaceError",
@@ -76,7 +78,10 @@ __all__ = [
     "UsageError",
     "Values",
     "Warmup",
+    "choice",
     "connect",
+    "randint",
+    "uniform",
 ]
 
 __version__ = "0.1.0"
@@ -87,6 +92,7 @@ HOMES = {
     "TrainingError UsageError",
     "hive.planner.sequences": "Chain Constant Cosine CosineWarmRestarts Cyclic Exponential Linear MultiStep OneCycle "
     "Piecewise Polynomial Sequence Step Values Warmup",
+    "hive.planner.random_space": "RandomSpace choice randint uniform",
     "hive.planner.space": "GridSpace",
     "hive.result": "StudyResult",
     "hive.study": "Study",

@@ -18,7 +18,7 @@ from hive.actors.messages import AnnouncedTrial, AskedTrial, Told, ToldTime
 from hive.actors.session import AnnounceCall, AskCall, AskTimeCall, ReleaseCall
 from hive.errors import SpaceError
 from hive.planner.sequences import Sequence as HyperSequence
-from hive.planner.space import Config, GridSpace, config_key
+from hive.planner.space import Config, Space, config_key
 from hive.tuners.tuner import Request, Result
 
 __all__ = ["LiveStudy", "Trial", "TrialStatus"]
@@ -87,7 +87,7 @@ class LiveStudy:
         self.mode: Literal["min", "max"] = mode
         self.ask = ask
         self.changed = changed
-        self.space: GridSpace | None = None
+        self.space: Space | None = None
         self.complete_at = 0
         self.open_ended = False
         self.trials: list[Trial] = []
@@ -106,7 +106,7 @@ class LiveStudy:
         """The trials that were asked for, by number."""
         return [trial for trial in self.trials if trial.wanted]
 
-    def serve(self, space: GridSpace | None, steps: int | None) -> None:
+    def serve(self, space: Space | None, steps: int | None) -> None:
         """A tuner begins.
 
         What was measured before there was any tuner is complete no more, unless it got that far.

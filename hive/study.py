@@ -27,7 +27,7 @@ from hive.display import Display, say
 from hive.errors import StudyError
 from hive.launch import RunOptions, connect
 from hive.link import Link, first_of
-from hive.planner.space import Config, GridSpace
+from hive.planner.space import Config, Space
 from hive.result import StudyResult
 from hive.storage.records import TrainerSource
 from hive.training.fingerprint import fingerprint
@@ -337,7 +337,10 @@ def check_tuner(tuner: object) -> None:
     steps = getattr(tuner, "steps", None)
     rules = [
         (not isinstance(tuner, type), "be made: call the class"),
-        (isinstance(getattr(tuner, "space", None), GridSpace | None), "have a hive.GridSpace for its `space`, or none"),
+        (
+            isinstance(getattr(tuner, "space", None), Space | None),
+            "have a hive.GridSpace or hive.RandomSpace for its `space`, or none",
+        ),
         (
             steps is None or (isinstance(steps, int) and not isinstance(steps, bool) and steps >= 1),
             "have a whole number from 1 for its `steps`, the last step that a trial can reach, or none",

@@ -21,7 +21,7 @@ from hive.cli.run import named
 from hive.errors import StudyError
 from hive.launch import devices
 from hive.planner.sequences import sequence_from_descriptor
-from hive.planner.space import GridSpace
+from hive.planner.space import Space
 from hive.study import Study
 from hive.training.check import drawn
 from hive.training.source import load_module, marked_as_import, trainer_location
@@ -35,7 +35,7 @@ def main(file: Path, json: bool) -> int:
         module = load_module(file)
     study, tuner = named(module, file, "study", Study), named(module, file, "tuner", object)
     space = getattr(tuner, "space", None)
-    if not isinstance(space, GridSpace):
+    if not isinstance(space, Space):
         raise StudyError(f"{file}: `tuner` has no space to draw a config from")
     with tempfile.TemporaryDirectory(prefix="hive-check-") as folder:
         order = order_for(study, space, folder)
@@ -49,7 +49,7 @@ def main(file: Path, json: bool) -> int:
     return 0 if found["ok"] else 1
 
 
-def order_for(study: Study, space: GridSpace, folder: str) -> CheckOrder:
+def order_for(study: Study, space: Space, folder: str) -> CheckOrder:
     """What the child is told."""
     location = trainer_location(study.trainer)
     config, steps = drawn(space, study.seed)

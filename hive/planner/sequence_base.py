@@ -35,6 +35,7 @@ __all__ = [
     "SHARE",
     "VALUE",
     "BuiltIn",
+    "Open",
     "Sequence",
     "parameters",
 ]
@@ -47,6 +48,10 @@ KNOWN: dict[str, type[BuiltIn]] = {}
 
 REMEMBERED = ("course", "canonical_text")
 """Attributes that are only computed once; a half-drawn course cannot be copied or pickled."""
+
+
+class Open:
+    """A parameter that is not chosen yet: a sequence that holds one is good for a random space only."""
 
 
 class Sequence:
@@ -134,6 +139,8 @@ def lowered(sequence: Sequence) -> BuiltIn:
     for _ in range(LOWERINGS_MAX):
         lower = place.lower()
         if lower is place and isinstance(lower, BuiltIn):
+            if any(is_open(getattr(lower, item.name)) for item in parameters(type(lower))):
+                raise SequenceError(f"{lower!r} has parameters that are not drawn: put it into a hive.RandomSpace")
             return lower
         if not isinstance(lower, Sequence):
             raise SequenceError(f"{type(place).__name__}: lower() must return a sequence, got {shown(lower)}")
@@ -154,6 +161,8 @@ class BuiltIn(Sequence):
 
     def __post_init__(self) -> None:
         for item in parameters(type(self)):
+            if is_open(getattr(self, item.name)):
+                continue  # its rule is for what is chosen
             try:
                 object.__setattr__(self, item.name, item.metadata["rule"](getattr(self, item.name)))
             except SequenceError as error:
@@ -192,6 +201,11 @@ class BuiltIn(Sequence):
 def parameters(kind: type[BuiltIn]) -> list[Field[Any]]:
     """Return the checked fields of a built-in class, in their order."""
     return [item for item in fields(cast(Any, kind)) if "rule" in item.metadata]
+
+
+def is_open(x: object) -> bool:
+    """Return whether a parameter is not chosen yet, or something in its list is not."""
+    return isinstance(x, Open) or (isinstance(x, list | tuple) and any(is_open(item) for item in x))
 
 
 def as_lists(x: object) -> object:

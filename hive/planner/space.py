@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise, product, takewhile
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from hive.errors import SequenceError, SpaceError
 from hive.planner.pieces import ConstantForm, Form, Piece
 from hive.planner.sequences import Sequence, decoded, meant, sequence_from_descriptor
 from hive.planner.values import count, frozen, listed, shown
 
-__all__ = ["Config", "GridSpace", "Segment", "config_key", "segments"]
+__all__ = ["Config", "GridSpace", "Segment", "Space", "config_key", "segments"]
 
 Config = dict[str, Sequence]
 """Name -> sequence, for every hyper-parameter that the trial has."""
@@ -72,6 +72,27 @@ class Condition:
         )
 
 
+@runtime_checkable
+class Space(Protocol):
+    """What a tuner's trials come from.
+
+    Attributes:
+        steps: the last step a trial can reach.
+    """
+
+    steps: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All hyper-parameters."""
+
+    def configs(self) -> list[Config]:
+        """Return all trials' configs, each once, in an order that is always the same."""
+
+    def check(self, config: Config) -> None:
+        """Raise SpaceError for what is no config of the space."""
+
+
 class GridSpace:
     """Every combination of the listed sequences, the first hyper-parameter varying slowest."""
 
@@ -103,7 +124,7 @@ class GridSpace:
         self.steps = checked_steps(steps)
         self.options = checked_options(space, self.steps)
         self.conditions = [dict(condition) for condition in checked_list(conditions)]
-        self._conditions = in_order([read_condition(c, i, self.options) for i, c in enumerate(self.conditions)])
+        self._conditions = read_conditions(self.conditions, self.options)
         if next(self._distinct(), None) is None:
             raise SpaceError("where: it is true for no config of the space, so there is nothing to search")
 
@@ -118,17 +139,7 @@ class GridSpace:
 
     def check(self, config: Config) -> None:
         """Raise SpaceError if a config has a name that the space lacks, or lacks one that is under no condition."""
-        for name, sequence in config.items():
-            if name not in self.options:
-                raise SpaceError(
-                    f"the config's hyper-parameter {shown(name)} is not in the space{meant(str(name), self.options)}; "
-                    f"the space has: {listed(self.options)}"
-                )
-            checked_sequence(sequence, f"config.{name}")
-        free = {condition.hp for condition in self._conditions}
-        missing = [name for name in self.options if name not in config and name not in free]
-        if missing:
-            raise SpaceError(f"the config lacks {listed(missing)}, which every trial of the space has")
+        check_config(config, self.options, self._conditions)
 
     @classmethod
     def from_json(cls, d: Mapping[str, Any]) -> GridSpace:
@@ -157,16 +168,38 @@ class GridSpace:
         return {"name": self.name, "steps": self.steps, "space": space, "conditions": self.conditions}
 
     def _distinct(self) -> Iterator[Config]:
-        seen: set[str] = set()
-        for chosen in product(*self.options.values()):
-            config = dict(zip(self.options, chosen, strict=True))
-            for condition in self._conditions:
-                if not condition.holds(config):
-                    config.pop(condition.hp, None)
-            key = config_key(config)
-            if key not in seen and (self.where is None or self.where(dict(config))):
-                seen.add(key)
+        combined = (dict(zip(self.options, chosen, strict=True)) for chosen in product(*self.options.values()))
+        for config in conditioned(combined, self._conditions):
+            if self.where is None or self.where(dict(config)):
                 yield config
+
+
+def conditioned(configs: Iterable[Config], conditions: Iterable[Condition]) -> Iterator[Config]:
+    """Yield the configs, each without the hyper-parameters whose condition does not hold, and equal ones once."""
+    seen: set[str] = set()
+    for config in configs:
+        for condition in conditions:
+            if not condition.holds(config):
+                config.pop(condition.hp, None)
+        key = config_key(config)
+        if key not in seen:
+            seen.add(key)
+            yield config
+
+
+def check_config(config: Config, names: Mapping[str, object], conditions: Iterable[Condition]) -> None:
+    """Raise SpaceError if a config has a name that is none of `names`, or lacks one that is under no condition."""
+    for name, sequence in config.items():
+        if name not in names:
+            raise SpaceError(
+                f"the config's hyper-parameter {shown(name)} is not in the space{meant(str(name), names)}; "
+                f"the space has: {listed(names)}"
+            )
+        checked_sequence(sequence, f"config.{name}")
+    free = {condition.hp for condition in conditions}
+    missing = [name for name in names if name not in config and name not in free]
+    if missing:
+        raise SpaceError(f"the config lacks {listed(missing)}, which every trial of the space has")
 
 
 def checked_steps(steps: object) -> int:
@@ -220,6 +253,11 @@ def finite_until(sequence: Sequence, steps: int, where: str) -> None:
         sequence(steps - 1)
     except SequenceError as error:
         raise SequenceError(f"{where}: {error}") from None
+
+
+def read_conditions(conditions: object, names: Mapping[str, object]) -> list[Condition]:
+    """Return conditions so that what each one looks at is decided before it."""
+    return in_order([read_condition(c, i, names) for i, c in enumerate(checked_list(conditions))])
 
 
 def read_condition(data: object, place: int, names: Mapping[str, object]) -> Condition:

@@ -16,7 +16,7 @@ from typing import Any
 
 from hive.planner.pieces import ConstantForm
 from hive.planner.sequences import Piecewise, Sequence
-from hive.planner.space import Config, GridSpace, segments
+from hive.planner.space import Config, Space, segments
 from hive.training import ways
 from hive.training.calls import Broken
 from hive.training.causes import Portrait, first_difference, known_cause, suspicion
@@ -100,7 +100,7 @@ class Checked:
 # -- what is trained ------------------------------------------------------------------------------------------
 
 
-def drawn(space: GridSpace, seed: int) -> tuple[Config, int]:
+def drawn(space: Space, seed: int) -> tuple[Config, int]:
     """A config of the space, drawn from the seed, and how many steps to train it.
 
     Preferred is one with a value that changes within these steps. If there is none, values that change later change in

@@ -10,7 +10,7 @@ from itertools import pairwise
 from typing import Self
 
 from hive.errors import StudyError
-from hive.planner.space import GridSpace
+from hive.planner.space import Space
 from hive.tuners.rungs import Rung, at_least, climb
 from hive.tuners.tuner import StudyView
 
@@ -24,7 +24,7 @@ class EarlyStop:
     them goes on.
     """
 
-    def __init__(self, rungs: Sequence[Rung], space: GridSpace, *, extra_steps_for_best: int = 0) -> None:
+    def __init__(self, rungs: Sequence[Rung], space: Space, *, extra_steps_for_best: int = 0) -> None:
         check(rungs, len(space.configs()))
         self.rungs = list(rungs)
         self.space = space
@@ -33,7 +33,7 @@ class EarlyStop:
 
     @classmethod
     def from_milestones(
-        cls, milestones: Iterable[tuple[int, int]], space: GridSpace, *, extra_steps_for_best: int = 0
+        cls, milestones: Iterable[tuple[int, int]], space: Space, *, extra_steps_for_best: int = 0
     ) -> Self:
         """The rule that trains so many trials to each of these steps.
 

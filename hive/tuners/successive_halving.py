@@ -8,7 +8,7 @@ of trials. This module must not know asynchronous halving: here a rung waits for
 from __future__ import annotations
 
 from hive.errors import StudyError
-from hive.planner.space import GridSpace
+from hive.planner.space import Space
 from hive.tuners.rungs import Rung, at_least, climb
 from hive.tuners.tuner import StudyView
 
@@ -35,7 +35,7 @@ class SuccessiveHalving:
 
     def __init__(
         self,
-        space: GridSpace,
+        space: Space,
         min_steps: int,
         max_steps: int,
         reduction: int = 4,

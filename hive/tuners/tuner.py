@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from hive.planner.space import Config, GridSpace
+from hive.planner.space import Config, Space
 
 __all__ = ["Request", "Result", "StudyView", "Tuner", "best", "rank", "score"]
 
@@ -86,7 +86,7 @@ class Tuner(Protocol):
         steps: The last step of its rule, not counting extra steps for the best trial: who gets there is complete.
     """
 
-    space: GridSpace
+    space: Space
     steps: int
 
     async def tune(self, study: StudyView) -> None:

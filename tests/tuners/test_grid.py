@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from hive import Constant, RandomSpace, randint
 from hive.errors import StudyError
-from hive.tuners import Grid
+from hive.tuners import Grid, RandomSearch
 from tests.tuners.fake_study import FakeStudy, search, space_of
 
 
@@ -35,3 +36,10 @@ def test_grid_knows_its_last_step_without_the_extra_ones() -> None:
 def test_grid_refuses_negative_extra_steps() -> None:
     with pytest.raises(StudyError, match=r"Grid: extra_steps_for_best .* at least 0, not -1"):
         Grid(space_of(3), extra_steps_for_best=-1)
+
+
+def test_random_search_trains_every_draw_to_the_end() -> None:
+    drawn = RandomSpace({"number": Constant(randint(0, 9))}, n=6, steps=16)
+    numbers = [config["number"](0) for config in drawn.configs()]
+    study = search(RandomSearch(drawn), FakeStudy(lambda trial, step: 1.0))
+    assert study.asked == [[(number, 16) for number in numbers]]
