@@ -44,6 +44,7 @@ class Display:
         self.screen: Live | None = None
         self.counts = RunCounts()
         self.busy = self.trainers = 0
+        self.paused_by = ""
         self.shown_at = time.monotonic()
         self.first_step: tuple[float, int] | None = None
 
@@ -76,6 +77,9 @@ class Display:
     def state(self, state: RunState) -> None:
         """The counts are these now."""
         self.counts, self.busy, self.trainers = state.counts, state.busy, state.trainers
+        if state.paused_by != self.paused_by:
+            self.paused_by = state.paused_by
+            self.say(f"paused by {self.paused_by}" if self.paused_by else "resumed")
         if self.first_step is None and (self.busy or self.counts.steps_run):
             self.first_step = time.monotonic(), self.counts.steps_run
         self.update()

@@ -122,23 +122,31 @@ class Books:
     def pause(self, run: Run, turn: Turn) -> None:
         """Nobody speaks for a run: nobody would hear the answers."""
         run.paused = True
+        self.withdraw(run, turn)
+
+    def withdraw(self, run: Run, turn: Turn) -> None:
+        """What only a run waits for is wanted no more, for now; a batch that nobody else waits for is left."""
         for want in run.open:
             self.plans[want.plan].tree.let_go(Place(want.node, want.step), Wanter(run.name, want.trial))
         self.unsettled = True
 
     def resume(self, run: Run, turn: Turn) -> None:
-        """Somebody speaks for a run again: what it waits for is wanted again, and what others got meanwhile is told."""
+        """Somebody speaks for a run again: what others got meanwhile is told, and the rest is wanted again, unless a
+        command holds it back."""
         run.paused = False
         self.unsettled = True
         for want in run.open:
             if not self.want(want):
                 self.shut(run, want, turn)
                 self.tell(run, want.trial, Place(want.node, want.step), None, turn)
-        turn.put(run.record)
+                turn.put(run.record)
 
     def want(self, want: WantRecord) -> bool:
-        """Let the plan know what a run waits for; false if it is answered already."""
+        """Let the plan know what a run waits for, unless a command holds the run back; false if it is answered
+        already."""
         tree = self.plans[want.plan].tree
+        if self.runs[want.run].record.command:
+            return tree.answer(Place(want.node, want.step)) is None
         return tree.want(Place(want.node, want.step), Wanter(want.run, want.trial), want.order)
 
     def close(self, run: Run, turn: Turn) -> None:
@@ -269,7 +277,15 @@ class Books:
         """How a run stands."""
         busy = sum(lease.record.plan == run.record.plan for lease in self.leases.leases.values())
         settled = not run.waiting and not run.journal.held and not self.pays(run)
-        return RunState(run.name, run.record.counts, busy, len(self.staff.trainers), settled, run.record.note)
+        return RunState(
+            run=run.name,
+            counts=run.record.counts,
+            busy=busy,
+            trainers=len(self.staff.trainers),
+            settled=settled,
+            note=run.record.note,
+            paused_by=run.record.commanded_by if run.record.command == "pause" else "",
+        )
 
 
 def other_way(told: int, left: list[AnswerRecord]) -> str:

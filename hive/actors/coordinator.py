@@ -2,6 +2,7 @@
 answers.
 
     a session asks    -> requests in the plan -> answered already? told at once : pending          sessions.py
+    a person commands -> runs are paused, resumed, cancelled                                       commands.py
     a trainer is idle -> the least served study's critical path -> lease + Grant                   sharing.py
     a Notice comes    -> a standing -> everybody who waited for it is told                         dispatch.py
     what it knows     -> plans, runs, leases, and how they come back from the store                books.py
@@ -21,6 +22,7 @@ from typing import Any
 
 from hive.actors.actor import Called, Effect, Event, Quiet, Received, StartTimer, TimerFired, Turn
 from hive.actors.books import Books
+from hive.actors.commands import Commands
 from hive.actors.dispatch import Dispatch
 from hive.actors.messages import (
     Amended,
@@ -37,6 +39,7 @@ from hive.actors.messages import (
     SessionBeat,
     Status,
     StatusQuery,
+    StudyCommand,
     TrainerBeat,
     TrainerBroken,
     TrainerExited,
@@ -107,6 +110,7 @@ class Coordinator:
             TrainerBroken: dispatch.on_trainer_broken,
             NodeBeat: dispatch.on_node_beat,
             TrainerExited: dispatch.on_trainer_exited,
+            StudyCommand: Commands(self.books).on_study_command,
             StatusQuery: self.on_status_query,
             AggregatorAt: self.on_aggregator_at,
         }
@@ -175,4 +179,4 @@ class Coordinator:
 
     def on_status_query(self, sender: str, message: StatusQuery, now: float, turn: Turn) -> None:
         """Anyone asks how things stand."""
-        turn.send(sender, Status(status(self.books, now)))
+        turn.send(sender, Status(status(self.books, self.sharing, now)))

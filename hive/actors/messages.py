@@ -19,6 +19,7 @@ Who says what, and what makes a loss harmless:
                              RetireTrainer
     trainer -> node -> aggregator   Curve                       may be lost
     anyone -> coordinator    StatusQuery -> Status
+                             StudyCommand -> StudyDone          said again by whoever commands
     anyone -> aggregator     CurveQuery -> Curves
 
 This module must not know sockets, bytes, or what any actor does with a message.
@@ -26,7 +27,7 @@ This module must not know sockets, bytes, or what any actor does with a message.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -46,50 +47,13 @@ from hive.actors.parts import (
 from hive.storage.records import CheckpointFile, RunCounts, TrainerSource
 
 __all__ = [
-    "MESSAGES",
-    "WEIGHT_MAX",
-    "WEIGHT_MIN",
-    "Amend",
-    "Amended",
-    "Announce",
-    "AnnouncedTrial",
-    "Applied",
-    "Ask",
-    "AskTime",
-    "AskedTrial",
-    "CloseRun",
-    "Count",
-    "Curve",
-    "CurveQuery",
-    "Curves",
-    "Grant",
-    "GrantedStage",
-    "LeaseEnded",
-    "Message",
-    "Name",
-    "NodeBeat",
-    "NodeWelcome",
-    "Noted",
-    "Notice",
-    "OpenRun",
-    "Opened",
-    "Point",
-    "Refused",
-    "Release",
-    "RetireTrainer",
-    "RunState",
-    "SessionBeat",
-    "Slot",
-    "StartTrainer",
-    "Status",
-    "StatusQuery",
-    "StopLease",
-    "Told",
-    "ToldTime",
-    "TrainerBeat",
-    "TrainerBroken",
+    "MESSAGES", "WEIGHT_MAX", "WEIGHT_MIN", "Amend", "Amended", "Announce", "AnnouncedTrial", "Applied", "Ask",
+    "AskTime", "AskedTrial", "CloseRun", "Count", "Curve", "CurveQuery", "Curves", "Grant", "GrantedStage",
+    "LeaseEnded", "Message", "Name", "NodeBeat", "NodeWelcome", "Noted", "Notice", "OpenRun", "Opened", "Point",
+    "Refused", "Release", "RetireTrainer", "RunState", "SessionBeat", "Slot", "StartTrainer", "Status",
+    "StatusQuery", "StopLease", "StudyCommand", "StudyDone", "Told", "ToldTime", "TrainerBeat", "TrainerBroken",
     "TrainerExited",
-]
+]  # fmt: skip
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
@@ -225,6 +189,7 @@ class RunState(Message, frozen=True):
         trainers: all trainers there are.
         settled: nothing that it asked for is open, and no batch is out whose steps go to its counts: they are final.
         note: what the user should know now, such as that the run goes on from one that did not end.
+        paused_by: who paused it; "" if nobody did.
     """
 
     run: Name
@@ -233,6 +198,7 @@ class RunState(Message, frozen=True):
     trainers: Count
     settled: bool = False
     note: str = ""
+    paused_by: str = ""
 
 
 class Refused(Message, frozen=True):
@@ -478,11 +444,32 @@ class Status(Message, frozen=True):
     state: dict[str, Any]
 
 
+class StudyCommand(Message, frozen=True):
+    """Pause, resume or cancel the open runs of a study, or one run. Said twice, it changes nothing the second time.
+
+    Attributes:
+        name: the study's, or the run's.
+        by: who says so, for those who wait for the run.
+    """
+
+    name: Name
+    action: Literal["pause", "resume", "cancel"]
+    by: str = ""
+
+
+class StudyDone(Message, frozen=True):
+    """A command is in force. `runs`: those that it is about."""
+
+    name: Name
+    action: Literal["pause", "resume", "cancel"]
+    runs: list[str]
+
+
 MESSAGES: tuple[type[Message], ...] = (
     OpenRun, Ask, AskTime, Announce, Release, CloseRun, SessionBeat,
     Opened, Applied, Told, ToldTime, RunState, Refused,
     Grant, Amend, StopLease, Noted, TrainerBeat, Notice, Amended, LeaseEnded, TrainerBroken,
     NodeBeat, NodeWelcome, StartTrainer, RetireTrainer, TrainerExited,
-    Curve, CurveQuery, Curves, StatusQuery, Status,
+    Curve, CurveQuery, Curves, StatusQuery, Status, StudyCommand, StudyDone,
 )  # fmt: skip
 """Every kind there is. A kind that is not here does not exist on the wire."""

@@ -57,6 +57,11 @@ class Run:
         """The run's identity."""
         return self.record.run
 
+    @property
+    def cancelled(self) -> str:
+        """What a cancelled run is told in place of answers."""
+        return f"the run was cancelled by {self.record.commanded_by or 'somebody'} (hive studies cancel)"
+
     def change(self, **fields: object) -> None:
         """Replace fields of the record."""
         self.record = msgspec.structs.replace(self.record, **fields)

@@ -26,7 +26,7 @@ from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
 from hive.actors.succession import Succession
 from hive.errors import UsageError
-from hive.planner.search_plan import Place, Wanter
+from hive.planner.search_plan import Place
 from hive.planner.sequences import sequence_from_descriptor
 from hive.planner.space import Config
 from hive.storage.records import AnnouncementRecord, PlanRecord, RunRecord, WantRecord
@@ -111,7 +111,7 @@ class Sessions:
             turn.send(sender, Refused(given_up(run, heir), name))
             return None
         run.session, run.heard = sender, now
-        if run.paused and not run.record.closed:
+        if (run.paused or run.record.command == "pause") and not run.record.closed:
             self.books.resume(run, turn)
         return run
 
@@ -148,6 +148,9 @@ class Sessions:
 
     def ask(self, run: Run, plan: LivePlan, asked: AskedTrial, turn: Turn) -> None:
         """Apply one request: a place in the plan, a want, and the answer if it stands already."""
+        if run.record.command == "cancel":
+            self.books.tell(run, asked.trial, Place(0, asked.step), run.cancelled, turn)
+            return
         try:
             config = config_of(asked, plan.record.source.names)
         except UsageError as error:
@@ -157,8 +160,9 @@ class Sessions:
             return
         place = plan.place(config, asked.step, None if plan.record.merge else asked.trial, turn)
         failed = self.error_again(run, asked, place, turn)
-        waits = failed is None and plan.tree.want(place, Wanter(run.name, asked.trial), plan.wants_made)
-        want = WantRecord(run.name, asked.trial, asked.step, plan.name, place.node, plan.wants_made, waits)
+        want = WantRecord(run.name, asked.trial, asked.step, plan.name, place.node, plan.wants_made)
+        waits = failed is None and self.books.want(want)
+        want = msgspec.structs.replace(want, open=waits)
         plan.wants_made += 1
         run.asks(want, path_to(plan.tree.nodes[place.node], place.step))
         turn.put(want)

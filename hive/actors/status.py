@@ -12,12 +12,16 @@ import msgspec
 
 if TYPE_CHECKING:
     from hive.actors.books import Books
+    from hive.actors.runs import Run
+    from hive.actors.sharing import Sharing
 
 __all__ = ["status"]
 
 
-def status(books: Books, now: float) -> dict[str, Any]:
-    """Plans, open runs, leases and nodes. Times are seconds before `now`."""
+def status(books: Books, sharing: Sharing, now: float) -> dict[str, Any]:
+    """Plans, runs, leases and nodes. Times are seconds before `now`."""
+    charged_s = sharing.shares.charged_s
+    total_s = sum(charged_s.values())
     return {
         "plans": [
             {
@@ -39,6 +43,10 @@ def status(books: Books, now: float) -> dict[str, Any]:
                 "run": r.name,
                 "study": r.record.study,
                 "plan": r.record.plan,
+                "state": state(r),
+                "weight": r.record.weight,
+                "share": charged_s.get((r.record.plan, r.record.study), 0.0) / total_s if total_s > 0 else 0.0,
+                "trainers": len(sharing.shares.batches_of((r.record.plan, r.record.study))),
                 "age_s": now - r.record.opened_at,
                 "answered": r.record.told,
                 "waiting": len(r.waiting),
@@ -63,3 +71,14 @@ def status(books: Books, now: float) -> dict[str, Any]:
             for name, node in books.staff.nodes.items()
         ],
     }
+
+
+def state(run: Run) -> str:
+    """How a run stands, in a word: what people said of it comes first, then what its session does."""
+    if run.record.closed:
+        return "closed"
+    if run.record.command:
+        return {"pause": "paused", "cancel": "cancelled"}[run.record.command]
+    if run.paused:
+        return "silent"
+    return "waiting" if run.open else "idle"

@@ -34,9 +34,10 @@ class Succession:
         self.waiting: dict[str, float] = {}
 
     def unfinished(self, study: str, plan: str) -> list[Run]:
-        """The runs of a study on a plan that did not end, whether they live or not."""
+        """The runs of a study on a plan that did not end, whether they live or not. A cancelled one is to be tried
+        anew, not told again."""
         same = [r for r in self.books.runs.values() if (r.record.study, r.record.plan) == (study, plan)]
-        return [run for run in same if not run.record.closed and not run.record.done]
+        return [r for r in same if not (r.record.closed or r.record.done or r.record.command == "cancel")]
 
     def known(self, opening: OpenRun, now: float) -> bool:
         """Whether it is known of every earlier run of this study whether it lives."""

@@ -45,6 +45,16 @@ def parser() -> argparse.ArgumentParser:
     place.add_argument("--url", metavar="URL", help="a coordinator that runs")
     status.add_argument("--json", action="store_true", help="as JSON")
 
+    studies = commands.add_parser("studies", help="the studies of a coordinator that runs; pause, resume, cancel one")
+    studies.add_argument(
+        "action", nargs="?", choices=("pause", "resume", "cancel"), metavar="ACTION", help="what to do"
+    )
+    studies.add_argument("name", nargs="?", metavar="NAME", help="a study, or one of its runs")
+    where = studies.add_mutually_exclusive_group()
+    where.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="the root (.hive)")
+    where.add_argument("--url", metavar="URL", help="a coordinator that runs")
+    studies.add_argument("--json", action="store_true", help="as JSON")
+
     check = commands.add_parser("check", help="does your trainer give the same bits whichever way hive trains it?")
     check.add_argument("file", type=Path, metavar="FILE", help="Python file that defines `study` and `tuner`")
     check.add_argument("--json", action="store_true", help="as JSON")

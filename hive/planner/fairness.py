@@ -113,6 +113,10 @@ class FairShares(Generic[S]):
         if charge is not None and expected > 0.0:
             self.add(charge, seconds / expected - 1.0)
 
+    def batches_of(self, study: S) -> list[int]:
+        """The batches that are out and that a study pays a part of."""
+        return [batch for batch, charge in self.out.items() if study in charge.parts]
+
     def add(self, charge: Charge[S], factor: float) -> None:
         """Add so many times the parts of a charge. Usage of an earlier era counts no more."""
         for study, seconds in charge.parts.items():

@@ -225,6 +225,8 @@ class RunRecord(Record, frozen=True):
         replays: the run whose journal it took over; "" for none.
         done: its script came to its end: whoever runs it again begins anew.
         note: what its user should know.
+        command: what a person said of it last: "pause", "cancel", or "" for nothing that is in force.
+        commanded_by: who that was.
     """
 
     table: ClassVar[str] = "runs"
@@ -240,6 +242,8 @@ class RunRecord(Record, frozen=True):
     replays: str = ""
     done: bool = False
     note: str = ""
+    command: Literal["", "pause", "cancel"] = ""
+    commanded_by: str = ""
 
     def key(self) -> Key:
         """By run."""

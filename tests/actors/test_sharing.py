@@ -191,10 +191,12 @@ def test_stage_that_both_want_goes_on_for_the_other_and_is_charged_to_it_alone_f
 
 
 class Floor:
-    """A node with some devices, and two studies on two plans. Trainers speak as soon as they are ordered."""
+    """A node with some devices, and two studies on two plans. Trainers take `start_s` from their order to a word."""
 
-    def __init__(self, devices: int, *, weights: tuple[float, float] = (1.0, 1.0)) -> None:
+    def __init__(self, devices: int, *, weights: tuple[float, float] = (1.0, 1.0), start_s: float = 0.0) -> None:
         self.lockstep = Lockstep()
+        self.start_s = start_s
+        self.coming: list[tuple[float, StartTrainer]] = []
         self.slots: list[HandTrainer | None] = [None] * devices
         self.beats = self.ends = self.moves = 0
         self.lockstep.open("first", study="study", plan_key="one", weight=weights[0])
@@ -206,19 +208,28 @@ class Floor:
         self.lockstep.node_beat(self.beats, *[None if trainer is None else trainer.name for trainer in self.slots])
 
     def obey(self) -> None:
-        """Start the trainers that were ordered, in place of those that were there."""
-        while orders := self.lockstep.heard("node", StartTrainer):
-            for order in orders:
-                before = self.slots[order.slot]
-                if before is not None:
-                    self.ends += 1
-                    self.moves += before.plan != order.plan
-                    self.lockstep.say("node", TrainerExited("node", self.ends, before.name, 0))
+        """End the trainers in whose place others were ordered, and start those whose time has come."""
+        while self.take_orders() or (self.coming and self.coming[0][0] <= self.lockstep.now):
+            while self.coming and self.coming[0][0] <= self.lockstep.now:
+                _, order = self.coming.pop(0)
                 self.slots[order.slot] = self.lockstep.trainer(order.trainer, order.plan)
             self.beat()
             for trainer in self.slots:
                 if trainer is not None:
                     trainer.take()
+
+    def take_orders(self) -> bool:
+        """Hear what the coordinator ordered; whether it did."""
+        known = {order.trainer for _, order in self.coming} | {trainer.name for trainer in self.slots if trainer}
+        orders = [order for order in self.lockstep.heard("node", StartTrainer) if order.trainer not in known]
+        for order in orders:
+            before, self.slots[order.slot] = self.slots[order.slot], None
+            self.coming.append((self.lockstep.now + self.start_s, order))
+            if before is not None:
+                self.ends += 1
+                self.moves += before.plan != order.plan
+                self.lockstep.say("node", TrainerExited("node", self.ends, before.name, 0))
+        return bool(orders)
 
     def tick(self) -> list[str]:
         """A second in which every busy trainer does a step: the plans of those."""
@@ -235,8 +246,9 @@ class Floor:
         return [None if trainer is None else trainer.plan for trainer in self.slots]
 
 
-def test_plans_of_two_studies_get_a_device_each() -> None:
-    floor = Floor(2)
+@pytest.mark.parametrize("start_s", [0.0, 40.0])
+def test_plans_of_two_studies_get_a_device_each(start_s: float) -> None:
+    floor = Floor(2, start_s=start_s)
     ask_many(floor.lockstep, "first", 50, SHORT)
     ask_many(floor.lockstep, "second", 50, SHORT)
     for _ in range(300):

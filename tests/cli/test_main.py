@@ -38,6 +38,8 @@ def test_run_merges_in_the_default_root_when_nothing_is_said() -> None:
         ["run", "f.py", "--trainers", "0"],
         ["run", "f.py", "--trainers", "two"],
         ["run", "f.py", "--inline", "--url", "ipc://a"],
+        ["studies", "stop", "toy"],
+        ["studies", "--root", "r", "--url", "ipc://a"],
         ["status", "--root", "r", "--url", "ipc://a"],
     ],
 )
@@ -53,6 +55,21 @@ def test_missing_file_is_one_line_and_code_2(tmp_path: Path, capsys: pytest.Capt
     told = capsys.readouterr()
     assert told.out == ""
     assert told.err == f"hive: cannot read {tmp_path / 'none.py'}: No such file or directory\n"
+
+
+@pytest.mark.parametrize("words", [[], ["pause", "toy"], ["cancel", "toy"]])
+def test_studies_of_a_stopped_root_is_one_line_and_code_2(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["studies", *words, "--root", str(tmp_path)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"hive: the coordinator of {tmp_path} is not running")
+
+
+def test_command_without_a_name_asks_for_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["studies", "pause"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "which?" in line
 
 
 def test_status_of_what_is_no_root_is_one_line_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,3 +60,11 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     command = Command([*HIVE, "run", file.path, "--inline", "--json", folder / "summary.json"], folder).wait()
     assert command.code == 0, command.err
     return read_json(folder / "summary.json")
+
+
+@pytest.fixture
+def cluster(start: Start, tmp_path: Path) -> Any:
+    """A `Daemons` of this test's own; nothing of it runs yet."""
+    from tests.live.daemons import Daemons  # which needs `Start`
+
+    return Daemons(start, tmp_path)

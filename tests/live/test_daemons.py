@@ -20,12 +20,6 @@ Run = Callable[..., tuple[Command, dict[str, Any]]]
 QUICK = edited(SLOW, ('"step_s": 0.02', '"step_s": 0.0'))
 
 
-@pytest.fixture
-def cluster(start: Start, tmp_path: Path) -> Daemons:
-    """A cluster of this test's own."""
-    return Daemons(start, tmp_path)
-
-
 @pytest.mark.parametrize("order", [("coordinator", "worker", "run"), ("run", "worker", "coordinator")], ids="-".join)
 def test_run_trains_on_daemons_started_in_any_order(
     order: tuple[str, ...], cluster: Daemons, start: Start, undisturbed: dict[str, Any], tmp_path: Path

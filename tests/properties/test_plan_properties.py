@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hive.actors.books import Books
 from hive.actors.coordinator import CoordinatorSettings
-from hive.actors.messages import Amend
+from hive.actors.messages import Amend, SessionBeat, StudyCommand
 from hive.actors.plans import LivePlan, path_to
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Piecewise
@@ -188,8 +188,11 @@ trains = st.tuples(st.just("train"), st.integers(0, 2), st.integers(1, 6))
 moves = st.tuples(st.sampled_from(["save", "lose", "beat", "deaf"]), st.integers(0, 2), st.none())
 fails = st.tuples(st.just("fail"), st.integers(0, 2), st.none())
 restarts = st.tuples(st.just("restart"), st.none(), st.none())
-harmless = st.lists(st.one_of(asks, asks, trains, trains, trains, moves, restarts), min_size=3, max_size=25)
-anything = st.lists(st.one_of(asks, asks, trains, trains, trains, moves, releases, fails, restarts), max_size=25)
+commands = st.tuples(st.sampled_from(["pause", "resume"]), st.sampled_from(RUNS), st.none())
+harmless = st.lists(st.one_of(asks, asks, trains, trains, trains, moves, restarts, commands), min_size=3, max_size=25)
+anything = st.lists(
+    st.one_of(asks, asks, trains, trains, trains, moves, releases, fails, restarts, commands), max_size=25
+)
 
 
 class History:
@@ -198,7 +201,7 @@ class History:
     def __init__(self) -> None:
         self.lockstep = Lockstep(CoordinatorSettings(attempts_max=1000))
         for run in RUNS:
-            self.lockstep.open(run)
+            self.lockstep.open(run, study=f"study {run}")
         self.born = 0
         self.trainers = [self.birth() for _ in range(3)]
         self.wanted: set[tuple[str, int, int]] = set()
@@ -217,6 +220,9 @@ class History:
                 self.wanted = {w for w in self.wanted if w[:2] != (run, trial)}
             case ("restart", _, _):
                 self.lockstep.restart()
+            case ("pause" | "resume" as action, str(run), _):
+                self.lockstep.say("person", StudyCommand(run, action))
+                self.lockstep.say(run, SessionBeat(run, 0))
             case (what, int(number), steps):
                 self.move(str(what), number, steps)
 
@@ -238,7 +244,9 @@ class History:
             self.trainers[number] = self.birth()
 
     def finish(self) -> None:
-        """All trainers train until nothing is left to do."""
+        """Every run is resumed, and all trainers train until nothing is left to do."""
+        for run in RUNS:
+            self.apply(("resume", run, None))
         for _ in range(200):
             for trainer in self.trainers:
                 trainer.beat()

@@ -45,6 +45,8 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
         return SIMPLE[hint]
     if hint == Stages:
         return st.lists(instances(GrantedStage), min_size=1, max_size=3)
+    if origin is Literal:
+        return st.sampled_from(inner)
     if origin in (Union, UnionType):
         return st.one_of([of_type(choice) for choice in inner])
     if origin is Literal:

@@ -1,0 +1,65 @@
+"""One question to a coordinator, asked until it is answered. It must not know what is asked."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any, TypeVar
+
+import zmq
+
+from hive.actors.messages import Message, Refused
+from hive.actors.runtime import ZmqNetwork
+from hive.errors import StudyError
+from hive.storage.root import RootPaths, read_owner
+
+__all__ = ["answer_of", "live_address"]
+
+ANSWER_S = 5.0
+"""How long a coordinator may take to answer."""
+
+AGAIN_S = 1.0
+"""After so long without an answer the question is asked again: a message may be lost."""
+
+M = TypeVar("M", bound=Message)
+
+
+def live_address(root: Path) -> str | None:
+    """The address of the coordinator that owns a root; None if nobody does."""
+    return RootPaths(root).read_address() if read_owner(root) is not None else None
+
+
+def answer_of(url: str, question: Message, kind: type[M]) -> M:
+    """What the coordinator at an address answers.
+
+    Raises:
+        StudyError: it does not within `ANSWER_S`, or it refuses.
+    """
+    return asyncio.run(ask(url, question, kind))
+
+
+async def ask(url: str, question: Message, kind: type[M]) -> M:
+    """See `answer_of`."""
+    answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    def receive(_sender: str, message: Any) -> None:
+        if isinstance(message, kind | Refused) and not answer.done():
+            answer.set_result(message)
+
+    network = ZmqNetwork(zmq.Context(), f"question:{time.time_ns()}")
+    network.connect("coordinator", url)
+    network.attach(receive)
+    try:
+        end = time.monotonic() + ANSWER_S
+        while not answer.done() and time.monotonic() < end:
+            network.send("coordinator", question)
+            await asyncio.wait({answer}, timeout=AGAIN_S)
+    finally:
+        network.close()
+    if not answer.done():
+        raise StudyError(f"nobody answered at {url} within {ANSWER_S:g} s")
+    found = answer.result()
+    if not isinstance(found, kind):
+        raise StudyError(found.reason)
+    return found
