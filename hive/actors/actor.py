@@ -28,6 +28,7 @@ __all__ = [
     "Event",
     "JobEnded",
     "JobReported",
+    "Leave",
     "Quiet",
     "Received",
     "Send",
@@ -52,6 +53,11 @@ class Called:
     """Code of the actor's own process asks for something (the tuner its session, a signal its node manager)."""
 
     call: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Leave:
+    """A call: the process is to end soon. Begin nothing more, and leave what runs where nothing of it is lost."""
 
 
 @dataclass(frozen=True, slots=True)

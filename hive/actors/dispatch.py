@@ -210,11 +210,14 @@ class Dispatch:
     def on_node_beat(self, sender: str, message: NodeBeat, now: float, turn: Turn) -> None:
         """A node manager lives, and with it the trainers that it names. Others that it had are lost, if nobody could
         say so."""
+        left = self.books.staff.leaving(message.node)
         began = self.books.staff.node_beat(message, self.aggregator, sender, now, turn)
         present = {slot.trainer for slot in message.slots}
         for lease in self.books.leases.of_node(message.node):
             if lease.record.trainer in present:
                 lease.until = now + self.books.leases.lease_s
+            elif began and left:
+                self.end(lease, now, turn)
             elif began:
                 self.lose(lease, "was gone when its node manager came back", now, turn)
         self.books.unsettled = True
@@ -225,7 +228,9 @@ class Dispatch:
         lease = self.books.leases.of_trainer(message.trainer)
         assigned = self.books.staff.exited(message.trainer)
         why = exit_text(message.code, message.tail)
-        if lease is not None:
+        if lease is not None and self.books.staff.leaving(message.node):
+            self.end(lease, now, turn)  # by intention: nobody is to blame
+        elif lease is not None:
             self.lose(lease, why, now, turn)
         elif assigned is not None and not assigned.heard and message.code != 0 and assigned.plan:
             self.start_failed(self.books.plans[assigned.plan], why, turn)

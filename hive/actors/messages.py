@@ -358,12 +358,14 @@ class NodeBeat(Message, frozen=True):
     Attributes:
         incarnation: drawn anew each time it starts; trainers of an earlier one are dead.
         number: counts the beats of this incarnation: one that comes late says nothing any more.
+        leaving: it is about to end, by intention: its trainers get nothing more, and none is to blame for going.
     """
 
     node: Name
     incarnation: Name
     slots: list[Slot]
     number: Count = 0
+    leaving: bool = False
 
 
 class NodeWelcome(Message, frozen=True):

@@ -13,6 +13,7 @@ from hive.actors.actor import (
     Effect,
     Event,
     JobEnded,
+    Leave,
     Received,
     Send,
     StartJob,
@@ -70,6 +71,7 @@ class NodeActor:
         self.beats = 0
         self.unnoted: list[TrainerExited] = []
         self.welcomed = ""
+        self.leaving = False
 
     def start(self, now: float) -> list[Effect]:
         """Say that it is here."""
@@ -97,9 +99,10 @@ class NodeActor:
                 turn.do(Send(AGGREGATOR, curve))
             case JobEnded():
                 self.on_job_ended(event, turn)
-            case Called():
-                for trainer in self.running.values():
-                    self.retire(trainer, turn)
+            case Called(Leave()):
+                self.leaving = True
+                self.following.clear()
+                self.beat(turn)
             case _:
                 pass
         return turn.effects()
@@ -108,11 +111,11 @@ class NodeActor:
         """Say what runs on which device."""
         self.beats += 1
         slots = [Slot(device, self.running.get(i)) for i, device in enumerate(self.devices)]
-        turn.send(COORDINATOR, NodeBeat(self.name, self.incarnation, slots, self.beats))
+        turn.send(COORDINATOR, NodeBeat(self.name, self.incarnation, slots, self.beats, self.leaving))
 
     def on_start_trainer(self, order: StartTrainer, turn: Turn) -> None:
         """Start a trainer once; what runs on its slot ends first. An order to an earlier node manager is no order."""
-        known = order.trainer in self.ever or order.incarnation != self.incarnation
+        known = self.leaving or order.trainer in self.ever or order.incarnation != self.incarnation
         if known or not 0 <= order.slot < len(self.devices):
             return
         if order.slot in self.running:

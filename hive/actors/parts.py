@@ -58,13 +58,21 @@ class AnnouncedTrial(Part, frozen=True):
 
 
 class GrantedStage(Part, frozen=True):
-    """The steps [start, end) under a node; `forms`: the node's, as data; `metrics`: whether to measure at the end."""
+    """The steps [start, end) under a node.
+
+    Attributes:
+        forms: the node's, as data.
+        metrics: whether to measure at the end.
+        run: with `trial`, whom it is trained for: the lowest trial that waits for its end or something behind it.
+    """
 
     node: Count
     start: Count
     end: Count
     forms: dict[str, list[Any]]
     metrics: bool
+    run: str = ""
+    trial: Count | None = None
 
 
 Stages = Annotated[list[GrantedStage], msgspec.Meta(min_length=1)]

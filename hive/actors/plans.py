@@ -191,6 +191,7 @@ class LivePlan:
             reached=origin,
             granted_at=now,
             measured=self.measured(ends),
+            trials=tuple((*s.place, *s.first) for s in stages if s.first is not None),
         )
         self.tree.promise(number, (s.place for s in stages))
         return record
@@ -220,14 +221,21 @@ class LivePlan:
 
     def granted(self, lease: LeaseRecord) -> list[GrantedStage]:
         """What is ahead of a lease as messages say it."""
-        measured = set(lease.measured)
-        return [
-            GrantedStage(
-                node=node,
-                start=start,
-                end=end,
-                forms={name: form.to_data() for name, form in self.tree.nodes[node].forms.items()},
-                metrics=(node, end) in measured,
-            )
-            for node, start, end in lease.ends
+        return [self.stage(lease, Place(node, end), start) for node, start, end in lease.ends]
+
+    def stage(self, lease: LeaseRecord, place: Place, start: int) -> GrantedStage:
+        """A stage of a lease as messages say it. A piece of a stage that was cut is for whom the stage was."""
+        node = self.tree.nodes[place.node]
+        wanting = [
+            (run, trial) for number, end, run, trial in lease.trials if number == place.node and end >= place.step
         ]
+        run, trial = wanting[0] if wanting else ("", None)
+        return GrantedStage(
+            node=place.node,
+            start=start,
+            end=place.step,
+            forms={name: form.to_data() for name, form in node.forms.items()},
+            metrics=place in lease.measured,
+            run=run,
+            trial=trial,
+        )

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hive.actors.actor import JobEnded
+from hive.actors.output import Output, SlotLog
 from hive.actors.runtime import Runtime
 from hive.errors import HiveError
 
@@ -34,6 +35,9 @@ RESTART_WINDOW_S = 10.0
 TAIL_BYTES = 4_000
 """Of a process's last words: a traceback and what led to it."""
 
+WORDS_S = 1.0
+"""How long the last words of a process that has ended may take to be read."""
+
 STOP_S = 5.0
 """How long a process may take to end when asked; then it is killed."""
 
@@ -44,12 +48,42 @@ def prepare(nice: int) -> None:
     os.nice(nice)
 
 
+async def spawn(
+    command: Sequence[str],
+    output: int,
+    first: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    nice: int = 0,
+) -> asyncio.subprocess.Process:
+    """Run a command of this interpreter.
+
+    Args:
+        command: arguments after the interpreter's name.
+        output: the descriptor that it writes to.
+        first: bytes it finds on its lifeline.
+        environment: added to this process's.
+        nice: how far it yields to other processes, from 0 to 19.
+    """
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *command,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=output,
+        stderr=output,
+        env={**os.environ, **(environment or {})},
+        preexec_fn=partial(prepare, nice),
+    )
+    if first and process.stdin is not None:
+        process.stdin.write(first)
+    return process
+
+
 class Child:
-    """A process with a lifeline.
+    """A process whose output goes to a file.
 
     Attributes:
         process: the running process.
-        words: the file that its output goes to.
+        words: the file that its output is added to.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, words: Path) -> None:
@@ -57,36 +91,10 @@ class Child:
         self.words = words
 
     @classmethod
-    async def start(
-        cls,
-        command: Sequence[str],
-        words: Path,
-        first: bytes = b"",
-        environment: Mapping[str, str] | None = None,
-        nice: int = 0,
-    ) -> Child:
-        """Run a command of this interpreter.
-
-        Args:
-            command: arguments after the interpreter's name.
-            words: file that its output is added to.
-            first: bytes it finds on its lifeline.
-            environment: added to this process's.
-            nice: how far it yields to other processes, from 0 to 19.
-        """
+    async def start(cls, command: Sequence[str], words: Path, nice: int = 0) -> Child:
+        """Run a command of this interpreter; see `spawn`."""
         with words.open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                *command,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                env={**os.environ, **(environment or {})},
-                preexec_fn=partial(prepare, nice),
-            )
-        if first and process.stdin is not None:
-            process.stdin.write(first)
-        return cls(process, words)
+            return cls(await spawn(command, output.fileno(), nice=nice), words)
 
     def tail(self) -> str:
         """The end of what it wrote."""
@@ -160,13 +168,18 @@ class ProcessJobs:
     Args:
         command: from a job's order, the arguments, what goes down the lifeline first, and what to add to the
             environment.
-        logs: the folder for what the processes write, one file a job.
+        logs: the folder for what the processes write, a file for each slot.
+        log_bytes_max: the size of one of these at most.
     """
 
-    def __init__(self, command: Callable[[Any], tuple[list[str], bytes, dict[str, str]]], logs: Path) -> None:
+    def __init__(
+        self, command: Callable[[Any], tuple[list[str], bytes, dict[str, str]]], logs: Path, log_bytes_max: int
+    ) -> None:
         self.command = command
         self.logs = logs
-        self.children: dict[str, Child] = {}
+        self.log_bytes_max = log_bytes_max
+        self.slot_logs: dict[str, SlotLog] = {}
+        self.processes: dict[str, asyncio.subprocess.Process] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.closed = False
 
@@ -176,35 +189,50 @@ class ProcessJobs:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
+    def log_of(self, job: str) -> SlotLog:
+        """The log of the slot that a job runs on: NODE-SLOT.log for NODE/SLOT/NUMBER."""
+        name = job.rpartition("/")[0].replace("/", "-")
+        return self.slot_logs.setdefault(name, SlotLog(self.logs / f"{name}.log", self.log_bytes_max))
+
     async def run(self, job: str, order: Any, runtime: Runtime) -> None:
         """A process's life."""
         command, first, environment = self.command(order)
-        words = self.logs / f"{job.replace('/', '-')}.log"
+        output = Output(job, self.log_of(job))
         try:
-            child = self.children[job] = await Child.start(command, words, first, environment)
+            process = self.processes[job] = await spawn(command, output.write_end, first, environment)
         except OSError as error:
             runtime.post(JobEnded(job, 1, f"it could not be started: {error}"))
             return
+        finally:
+            os.close(output.write_end)
         if self.closed:  # while it was being started
             self.stop(job)
-        code = await child.process.wait()
-        del self.children[job]
-        runtime.post(JobEnded(job, code, child.tail()))
+        code = await process.wait()
+        del self.processes[job]
+        runtime.post(JobEnded(job, code, await asyncio.to_thread(output.tail, WORDS_S)))
 
     def amend(self, job: str, order: Any) -> None:
         """Nobody amends a process."""
 
     def stop(self, job: str) -> None:
         """Kill a process: a trainer keeps nothing that its checkpoints do not."""
-        child = self.children.get(job)
-        if child is not None:
+        process = self.processes.get(job)
+        if process is not None:
             with contextlib.suppress(ProcessLookupError):
-                child.process.kill()
+                process.kill()
+
+    async def leave(self, within_s: float) -> None:
+        """Ask all of them to leave, and wait; for no longer than `within_s`."""
+        for process in self.processes.values():
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=within_s)
 
     async def close(self) -> None:
         """Kill all of them, those that are just being started too, and wait."""
         self.closed = True
-        for job in list(self.children):
+        for job in list(self.processes):
             self.stop(job)
         if self.tasks:
             await asyncio.gather(*self.tasks, return_exceptions=True)

@@ -47,13 +47,15 @@ class Assigned:
 
 @dataclass(slots=True)
 class Node:
-    """A node manager and its slots. `beats`: the number of its last beat; `heard`: when that came, in Unix time."""
+    """A node manager and its slots. `beats`: the number of its last beat; `heard`: when that came, in Unix time;
+    `leaving`: it is about to end, and gets nothing more to do."""
 
     address: str
     incarnation: str
     slots: list[Assigned | None]
     beats: int = 0
     heard: float = 0.0
+    leaving: bool = False
 
 
 class Staff:
@@ -106,13 +108,13 @@ class Staff:
             node = self.nodes[message.node] = Node(sender, message.incarnation, [None] * len(message.slots))
         elif message.number <= node.beats:
             return False  # it comes late
-        node.address, node.beats, node.heard = sender, message.number, now
+        node.address, node.beats, node.heard, node.leaving = sender, message.number, now, message.leaving
         turn.send(sender, NodeWelcome(aggregator))
         for number, slot in enumerate(message.slots[: len(node.slots)]):
             assigned = node.slots[number]
             if assigned is None or assigned.order is None:
                 node.slots[number] = self.found_there(slot.trainer, assigned)
-            elif slot.trainer != assigned.trainer:
+            elif slot.trainer != assigned.trainer and not node.leaving:
                 turn.send(sender, assigned.order)
         return began
 
@@ -155,20 +157,30 @@ class Staff:
                     turn.send(node.address, RetireTrainer(trainer))
 
     def idle(self, plan: str, leases: LeaseTable) -> list[Trainer]:
-        """The trainers of a plan that have no lease."""
+        """The trainers of a plan that have no lease, and whose node manager stays."""
         busy = {lease.record.trainer for lease in leases.leases.values()}
-        return [t for t in self.trainers.values() if t.plan == plan and t.name not in busy]
+        there = [t for t in self.trainers.values() if t.plan == plan and t.name not in busy]
+        return [t for t in there if not self.leaving(t.node)]
 
     def places_for(self, plan: str, leases: LeaseTable) -> list[tuple[str, int]]:
         """The (node, slot) where a trainer for a plan could be started: free ones, then idle ones of other plans."""
-        slots = [(node, i, slot) for node, known in self.nodes.items() for i, slot in enumerate(known.slots)]
+        slots = [(node, i, slot) for node, known in self.staying() for i, slot in enumerate(known.slots)]
         idle = self.idle_slots(leases)
         free = [(node, i) for node, i, slot in slots if slot is None]
         return free + [(node, i) for node, i, slot in slots if slot in idle and slot.heard and slot.plan != plan]
 
+    def leaving(self, node: str) -> bool:
+        """Whether a node manager is about to end."""
+        return node in self.nodes and self.nodes[node].leaving
+
+    def staying(self) -> list[tuple[str, Node]]:
+        """The node managers that are not about to end."""
+        return [(name, node) for name, node in self.nodes.items() if not node.leaving]
+
     def unused(self, leases: LeaseTable) -> bool:
         """Whether there is a device that trains nothing now."""
-        return len(self.idle_slots(leases)) + sum(s is None for n in self.nodes.values() for s in n.slots) > 0
+        free = sum(slot is None for _, node in self.staying() for slot in node.slots)
+        return free + len(self.idle_slots(leases)) > 0
 
     def place_of(self, trainer: str) -> tuple[str, int] | None:
         """The (node, slot) of a trainer; None if its node manager is not known."""
@@ -177,7 +189,7 @@ class Staff:
 
     def serving(self, plan: str) -> int:
         """How many devices have a trainer of a plan, those on their way included."""
-        return sum(s is not None and s.plan == plan for node in self.nodes.values() for s in node.slots)
+        return sum(slot is not None and slot.plan == plan for _, node in self.staying() for slot in node.slots)
 
     def coming(self, plan: str, leases: LeaseTable) -> int:
         """How many trainers of a plan are there, or on their way, and have no lease."""
@@ -186,7 +198,7 @@ class Staff:
     def idle_slots(self, leases: LeaseTable) -> list[Assigned]:
         """The trainers on slots that have no lease, those on their way included."""
         busy = {lease.record.trainer for lease in leases.leases.values()}
-        slots = [slot for node in self.nodes.values() for slot in node.slots if slot is not None]
+        slots = [slot for _, node in self.staying() for slot in node.slots if slot is not None]
         return [slot for slot in slots if slot.trainer not in busy]
 
     def hire(self, plan: PlanRecord, places: Sequence[tuple[str, int]], number: Callable[[], int], turn: Turn) -> None:

@@ -7,12 +7,16 @@ class, threads, or files; its job is an executor, somewhere."""
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from hive.actors.actor import (
     AmendJob,
+    Called,
+    Deliver,
     Effect,
     Event,
     JobReported,
+    Leave,
     Received,
     StartJob,
     StartTimer,
@@ -49,7 +53,13 @@ from hive.training.reports import (
 )
 from hive.training.reports import CheckpointFile as Written
 
-__all__ = ["TrainerActor"]
+__all__ = ["Left", "TrainerActor"]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """It was told to leave, and all that it had to say is noted."""
+
 
 COORDINATOR = "coordinator"
 NODE = "node"
@@ -88,6 +98,7 @@ class TrainerActor:
         self.unnoted: list[Notice | Amended | LeaseEnded] = []
         self.said_before_beat = (0, 0)
         self.points: list[Point] = []
+        self.leaving = False
 
     def start(self, now: float) -> list[Effect]:
         """Say that it is here."""
@@ -109,8 +120,14 @@ class TrainerActor:
                 self.unnoted = [m for m in self.unnoted if (m.lease, m.number) > (noted.lease, noted.number)]
             case JobReported(_, report):
                 self.on_report(report, turn)
+            case Called(Leave()):
+                self.leaving = True
+                if self.lease is not None:
+                    turn.do(StopJob(str(self.lease)))
             case _:
                 pass
+        if self.leaving and self.lease is None and not self.unnoted:
+            turn.do(Deliver(Left()))
         return turn.effects()
 
     def beat(self, turn: Turn) -> None:
@@ -141,7 +158,7 @@ class TrainerActor:
 
     def on_grant(self, grant: Grant, turn: Turn) -> None:
         """Begin a batch, unless it is one that was seen before."""
-        if self.lease is not None or grant.lease <= self.last_lease or grant.trainer != self.name:
+        if self.leaving or self.lease is not None or grant.lease <= self.last_lease or grant.trainer != self.name:
             return
         self.lease = self.last_lease = grant.lease
         self.amendment, self.step = grant.amendment, grant.stages[0].start
@@ -259,4 +276,4 @@ def batch_order(grant: Grant, plan: str) -> BatchOrder:
 def stage_order(stage: GrantedStage) -> StageOrder:
     """A stage as the executor is told of it."""
     forms = {name: form_from_data(data) for name, data in stage.forms.items()}
-    return StageOrder(stage.node, stage.start, stage.end, forms, metrics=stage.metrics)
+    return StageOrder(stage.node, stage.start, stage.end, forms, metrics=stage.metrics, trial=stage.trial)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -34,6 +34,7 @@ class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     devices: str = "cpu"
     node: str = ""
     logs: str = ".hive/logs"
+    log_bytes_max: Annotated[int, msgspec.Meta(ge=1000)] = 10_000_000
 
 
 class TrainerArguments(msgspec.Struct, frozen=True):

@@ -6,8 +6,10 @@ Its arguments come down the lifeline that its node manager holds, so that no pat
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import queue
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -16,15 +18,16 @@ from typing import Any
 import msgspec
 import zmq
 
-from hive.actors.actor import JobReported
+from hive.actors.actor import Called, JobReported, Leave
 from hive.actors.messages import StartTrainer
 from hive.actors.processes import end_with_parent
 from hive.actors.runtime import Runtime, ZmqNetwork
-from hive.actors.trainer import TrainerActor
+from hive.actors.trainer import Left, TrainerActor
 from hive.cli.arguments import TrainerArguments
 from hive.errors import HiveError, StudyError
 from hive.training.executor import Executor
 from hive.training.fingerprint import fingerprint
+from hive.training.prints import tell_prints
 from hive.training.reports import Evaluated, Stepped
 from hive.training.source import TrainerLocation, find_trainer
 from hive.training.trainer import Trainer
@@ -53,13 +56,25 @@ class QueuedTraining:
         if self.executor is not None:
             self.executor.stop(int(job))
 
+    def leave(self) -> None:
+        """Leave whatever batch runs at its next step."""
+        if self.executor is not None:
+            self.executor.stop()
+
+    def context(self) -> str:
+        """What is trained now, for what user code prints."""
+        return "" if self.executor is None else self.executor.context()
+
 
 def main() -> int:
     """Train what comes until the node manager is gone."""
     given = read_arguments()
     end_with_parent()
+    jobs = QueuedTraining()
+    tell_prints(jobs.context)
     trainer_class, broken = load(given.start)
-    jobs, here = QueuedTraining(), Messages(given, broken)
+    here = Messages(given, broken)
+    leave_when_told(jobs, here)
     thread = threading.Thread(target=here.run, args=(jobs,), name="messages", daemon=True)
     thread.start()
     here.ready.wait()
@@ -70,6 +85,22 @@ def main() -> int:
     while True:
         for _ in executor.run(jobs.orders.get()):
             pass
+
+
+def leave_when_told(jobs: QueuedTraining, here: Messages) -> None:
+    """At SIGTERM, which the node manager or a service manager sends: leave with a checkpoint at the next step, and end
+    once all is noted. Processes that user code forked end at once, as they would have."""
+    own = os.getpid()
+
+    def told(number: int, _frame: object) -> None:
+        if os.getpid() != own:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        jobs.leave()
+        here.leave()
+
+    signal.signal(signal.SIGTERM, told)
 
 
 def read_arguments() -> TrainerArguments:
@@ -131,6 +162,19 @@ class Messages:
         if self.runtime is not None:
             self.runtime.post_from_thread(JobReported("", report), urgent=not isinstance(report, Stepped | Evaluated))
 
+    def leave(self) -> None:
+        """From the main thread: take no more batches, and end when all is noted."""
+        if self.runtime is not None:
+            self.runtime.post_from_thread(Called(Leave()))
+
+    def left(self, answer: Any) -> None:
+        """The actor has nothing more to do."""
+        if isinstance(answer, Left):
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(0)
+
     def run(self, jobs: QueuedTraining) -> None:
         """The thread's life."""
         try:
@@ -144,7 +188,7 @@ class Messages:
         network.connect("coordinator", given.coordinator)
         network.connect("node", given.node_address)
         actor = TrainerActor(order.trainer, given.node, order.plan, broken=self.broken)
-        self.runtime = Runtime(actor, network, jobs=jobs)
+        self.runtime = Runtime(actor, network, jobs=jobs, deliver=self.left)
         self.runtime.start()
         self.ready.set()
         await self.runtime.failed

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
+import logging
 import os
 import secrets
 import shutil
@@ -19,14 +19,19 @@ from typing import Any
 import msgspec
 import zmq
 
+from hive.actors.actor import Called, Leave
 from hive.actors.messages import NodeWelcome
 from hive.actors.node import NodeActor, TrainerOrder
 from hive.actors.processes import EXIT_USAGE, ProcessJobs, end_with_parent
 from hive.actors.runtime import Runtime, ZmqNetwork
 from hive.cli.arguments import TrainerArguments, WorkerFile, read_config
-from hive.errors import HiveError
+from hive.errors import HiveError, StudyError
 
 __all__ = ["main"]
+
+LEAVE_S = 10.0
+"""How long trainers may take to leave when the worker is told to end: a step and a checkpoint of most models. Longer
+ones are killed, and lose what they trained since their last checkpoint."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         given = {k: v for k in ("connect", "devices", "node", "logs") if (v := getattr(arguments, k)) is not None}
         if arguments.child:
             end_with_parent()
-        asyncio.run(serve(msgspec.structs.replace(file, **given)))
+        file = msgspec.structs.replace(file, **given)
+        asyncio.run(serve(file, devices_of(file.devices), child=arguments.child))
     except HiveError as error:
         print(f"hive: {error}", file=sys.stderr)
         return EXIT_USAGE
@@ -53,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-async def serve(file: WorkerFile) -> None:
-    """Run the node manager."""
-    devices = [device.strip() for device in file.devices.split(",") if device.strip()]
+async def serve(file: WorkerFile, devices: list[str], *, child: bool) -> None:
+    """Run the node manager. `child`: of a run, which waits for nobody when it ends."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%Y-%m-%d %H:%M:%S")
     logs = Path(file.logs)
     logs.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="hive-"))
@@ -64,23 +70,57 @@ async def serve(file: WorkerFile) -> None:
     network.connect("coordinator", file.connect)
 
     def command(order: Any) -> tuple[list[str], bytes, dict[str, str]]:
+        logging.info("starting trainer %s for plan %s on %s", order.start.trainer, order.start.plan, order.device)
         return trainer_process(order, file.connect, network.address)
 
     def deliver(answer: Any) -> None:
         if isinstance(answer, NodeWelcome) and answer.aggregator:
+            logging.info("the coordinator at %s is there", file.connect)
             network.connect("aggregator", answer.aggregator)
 
-    jobs = ProcessJobs(command, logs)
+    jobs = ProcessJobs(command, logs, file.log_bytes_max)
     runtime = Runtime(NodeActor(name, secrets.token_hex(8), devices), network, jobs=jobs, deliver=deliver)
     runtime.start()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.failed.cancel)
+    logging.info("node %s: trainers on %s, their logs in %s", name, ", ".join(devices), logs.absolute())
+    told = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, told.set)
     try:
-        with contextlib.suppress(asyncio.CancelledError):
-            await runtime.failed
+        ends: list[asyncio.Future[Any]] = [runtime.failed, asyncio.ensure_future(told.wait())]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        if runtime.failed.done():
+            runtime.failed.result()
+        if not child:
+            logging.info("ending: trainers leave at their next step, within %g s", LEAVE_S)
+            runtime.post(Called(Leave()))
+            await jobs.leave(LEAVE_S)
     finally:
         await jobs.close()
+        await asyncio.sleep(0)  # the ends of the last are told
         runtime.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def devices_of(text: str) -> list[str]:
+    """The devices that a list names.
+
+    Raises:
+        StudyError: it names none, or one that cannot be.
+    """
+    devices = [device.strip() for device in text.split(",") if device.strip()]
+    if not devices:
+        raise StudyError(f"devices is {text!r}: name one device at least, such as cpu or cuda:0")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    for device in devices:
+        kind, _, number = device.partition(":")
+        if device != "cpu" and not (kind == "cuda" and number.isdecimal()):
+            raise StudyError(
+                f"{device!r} is no device: write cpu, or cuda:0 for the first GPU, in a list such as cpu,cpu"
+            )
+        if kind == "cuda" and visible is not None and int(number) >= len(visible.split(",")):
+            raise StudyError(
+                f"there is no {device}: CUDA_VISIBLE_DEVICES is {visible!r}, and cuda:0 is the first of these"
+            )
+    return devices
 
 
 def trainer_process(order: TrainerOrder, coordinator: str, node: str) -> tuple[list[str], bytes, dict[str, str]]:

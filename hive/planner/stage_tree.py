@@ -23,7 +23,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from hive.planner.search_plan import Node, Place, SearchPlan
+from hive.planner.search_plan import Node, Place, SearchPlan, Wanter
 
 __all__ = ["Stage", "build"]
 
@@ -38,6 +38,7 @@ class Stage:
         waiting: whether its origin is only promised.
         wanted: how many wait for an answer at its end.
         order: the oldest request among those behind it.
+        first: the lowest trial that waits for its end or for something behind it.
         children: the stages that start where this one ends.
     """
 
@@ -49,6 +50,7 @@ class Stage:
     waiting: bool = False
     wanted: int = 0
     order: int = 0
+    first: Wanter | None = None
     children: list[Stage] = field(default_factory=list)
 
     @property
@@ -128,12 +130,16 @@ def stage_to(plan: SearchPlan, node: Node, end: int, floors: list[int], stages: 
 
 
 def settle(stage: Stage) -> None:
-    """Hang a stage on its parent and let the age of what lies behind it count for it. Children come first."""
+    """Hang a stage on its parent and let the age and the trials of what lies behind it count for it. Children come
+    first."""
     request = stage.node.requests.get(stage.end)
     ages = [child.order for child in stage.children]
+    waiting = [child.first for child in stage.children if child.first is not None]
     if request is not None:
         stage.wanted = len(request.wanters)
         ages.append(request.order)
+        waiting += request.wanters
     stage.order = min(ages)
+    stage.first = min(waiting, key=lambda wanter: (wanter.trial, wanter.run))
     if stage.parent is not None:
         stage.parent.children.append(stage)

@@ -320,6 +320,7 @@ class LeaseRecord(Record, frozen=True):
         noted: the number of the last message about it that was applied.
         measured: the (node, end) of those that are to be measured.
         amendment: how often it was amended.
+        trials: the (node, end, run, trial) of its stages: the lowest trial that each was granted for.
     """
 
     table: ClassVar[str] = "leases"
@@ -336,6 +337,7 @@ class LeaseRecord(Record, frozen=True):
     noted: int = 0
     measured: tuple[tuple[int, int], ...] = ()
     amendment: int = 0
+    trials: tuple[tuple[int, int, str, int], ...] = ()
 
     def key(self) -> Key:
         """By number."""

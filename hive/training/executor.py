@@ -111,6 +111,7 @@ class Executor:
 
     Attributes:
         held: where the live model stands; None if there is none.
+        lease: the batch that runs, or ran last.
     """
 
     def __init__(
@@ -149,6 +150,7 @@ class Executor:
         self.eval_every, self.checkpoint_every_s = eval_every, checkpoint_every_s
         self.live: Live | None = None
         self.held: Place | None = None
+        self.lease: Lease | None = None
         self.pool, self.writer = Pool(), Writer()
         self.stop_wanted: int | None = None
         self.amendment: Amendment | None = None
@@ -158,7 +160,7 @@ class Executor:
 
         Raises nothing of the user's but KeyboardInterrupt: all else is reported as Failed.
         """
-        lease = Lease.of(batch, self.clock())
+        lease = self.lease = Lease.of(batch, self.clock())
         try:
             yield from self.stages(lease)
         except Broken as broken:
@@ -192,6 +194,14 @@ class Executor:
     def drop(self) -> None:
         """Forget the live model."""
         self.live, self.held = None, None
+
+    def context(self) -> str:
+        """What it is at, in words: "node 5 trial 3 step 42". The step is how many are done. "" before any batch."""
+        lease = self.lease
+        if lease is None:
+            return ""
+        trial = "" if lease.stage.trial is None else f" trial {lease.stage.trial}"
+        return f"node {lease.stage.node}{trial} step {lease.done}"
 
     # In the training thread:
 

@@ -49,6 +49,7 @@ class StageOrder:
         end: where to stop for a checkpoint; equal to `start` for evaluation only.
         forms: hyper-parameter name -> form, holding for every step of the stage.
         metrics: whether `evaluate()` is wanted at `end`.
+        trial: whom it is trained for, for what is printed; None where nobody said.
     """
 
     node: int
@@ -56,6 +57,7 @@ class StageOrder:
     end: int
     forms: dict[str, Form]
     metrics: bool
+    trial: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

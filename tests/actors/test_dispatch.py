@@ -8,8 +8,10 @@ from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.messages import (
     Grant,
     LeaseEnded,
+    NodeBeat,
     Noted,
     RetireTrainer,
+    Slot,
     StartTrainer,
     StopLease,
     TrainerBroken,
@@ -254,3 +256,15 @@ def test_end_of_a_trainer_that_nobody_knows_is_noted() -> None:
     lockstep.node_beat(1, "node/0/7")
     lockstep.say("node", TrainerExited("node", 4, "node/0/7", 1))
     assert lockstep.heard("node", Noted) == [Noted(4)]
+
+
+def test_node_manager_that_leaves_gets_nothing_more_and_its_leases_are_nobody_s_fault() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 20), attempts_max=1)
+    lockstep.node_beat(1, trainer.name)
+    lockstep.say("node", NodeBeat("node", "first", [Slot("cpu", trainer.name)], 2, leaving=True))
+    lockstep.say("node", TrainerExited("node", 1, trainer.name, -15))
+    assert told(lockstep) == []
+    assert not list(lockstep.store.scan(LossRecord))
+    assert lockstep.heard("node", StartTrainer) == []
+    lockstep.node_beat(1, None, incarnation="second")
+    assert [order.slot for order in lockstep.heard("node", StartTrainer)] == [0]

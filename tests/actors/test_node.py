@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from hive.actors.actor import Deliver, Effect, Event, JobEnded, Received, Send, StartJob, StopJob, TimerFired
+from hive.actors.actor import (
+    Called,
+    Deliver,
+    Effect,
+    Event,
+    JobEnded,
+    Leave,
+    Received,
+    Send,
+    StartJob,
+    StopJob,
+    TimerFired,
+)
 from hive.actors.messages import (
     Curve,
     Message,
@@ -132,3 +144,13 @@ def test_node_manager_starts_nothing_that_an_earlier_one_was_told_to_start() -> 
     node = Node()
     assert node.hear(order("node/0/1", incarnation="before")) == []
     assert any(isinstance(effect, StartJob) for effect in node.hear(order("node/0/1")))
+
+
+def test_node_manager_that_leaves_says_so_and_starts_nothing_more() -> None:
+    node = Node()
+    node.hear(order("node/0/1"))
+    (beat,) = sent(node.handle(Called(Leave())))
+    assert isinstance(beat, NodeBeat)
+    assert beat.leaving
+    assert node.hear(order("node/1/2", slot=1)) == []
+    assert any(isinstance(m, TrainerExited) for m in sent(node.handle(JobEnded("node/0/1", 0))))

@@ -102,7 +102,7 @@ def test_measurement_of_a_state_without_a_file_stands_for_nothing() -> None:
 def test_fresh_batch_is_built_with_the_values_of_step_zero() -> None:
     live = Live()
     live.ask(Exponential(1, 0.5), 3)
-    stage = GrantedStage(0, 0, 3, {"lr": ["exponential", 1, 0.5, 0]}, metrics=True)
+    stage = GrantedStage(0, 0, 3, {"lr": ["exponential", 1, 0.5, 0]}, metrics=True, run="run", trial=0)
     assert live.grant() == Grant("trainer", 7, [stage], {"lr": 1})
 
 

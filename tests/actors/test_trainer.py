@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from hive.actors.actor import AmendJob, Effect, Event, JobReported, Received, Send, StartJob, StopJob, TimerFired
+from hive.actors.actor import (
+    AmendJob,
+    Called,
+    Deliver,
+    Effect,
+    Event,
+    JobReported,
+    Leave,
+    Received,
+    Send,
+    StartJob,
+    StopJob,
+    TimerFired,
+)
 from hive.actors.messages import (
     Amend,
     Amended,
@@ -18,7 +31,7 @@ from hive.actors.messages import (
     TrainerBeat,
     TrainerBroken,
 )
-from hive.actors.trainer import POINTS_MAX, TrainerActor
+from hive.actors.trainer import POINTS_MAX, Left, TrainerActor
 from hive.planner.pieces import ConstantForm
 from hive.storage.records import CheckpointFile
 from hive.training.reports import (
@@ -231,3 +244,18 @@ def test_trainer_shows_the_first_step_of_a_new_batch_before_any_is_trained() -> 
     trainer.report(Ended(7, 9, None))
     trainer.hear(grant(lease=8, origin=(3, 4)))
     assert [m.step for m in trainer.beat() if isinstance(m, TrainerBeat)] == [4]
+
+
+def test_trainer_that_is_told_to_leave_stops_its_batch_and_has_left_once_all_is_noted() -> None:
+    trainer = Trainer()
+    trainer.hear(grant())
+    assert trainer.handle(Called(Leave())) == [StopJob("7")]
+    trainer.report(reached(step=4))
+    trainer.report(Ended(7, 4, (3, 4)))
+    assert trainer.hear(grant(lease=8)) == []
+    assert trainer.hear(Noted(1, 7)) == []
+    assert trainer.hear(Noted(2, 7)) == [Deliver(Left())]
+
+
+def test_idle_trainer_that_is_told_to_leave_has_left() -> None:
+    assert Trainer().handle(Called(Leave())) == [Deliver(Left())]

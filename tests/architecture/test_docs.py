@@ -148,6 +148,15 @@ def test_operations_tells_every_flag_of_a_script(script: str) -> None:
     assert {flag for flag in flags if f"`{flag} " not in page} == set()
 
 
+@pytest.mark.parametrize("script", ["coordinator", "worker"])
+def test_units_of_operations_start_a_script_with_flags_that_it_has(script: str) -> None:
+    [line] = re.findall(rf"^ExecStart=(.*hive-{script} .*)$", read("docs/operations.md"), flags=re.MULTILINE)
+    program, *words = line.split()
+    assert program.endswith(f"/bin/hive-{script}")
+    assert (ROOT / "bin" / f"hive-{script}").exists()
+    assert {word for word in words if word.startswith("-")} <= flags_of(f"hive/cli/{script}.py")
+
+
 CONFIGURATIONS: list[tuple[str, type[msgspec.Struct]]] = [
     ("conf/coordinator.toml", CoordinatorFile),
     ("conf/worker.toml", WorkerFile),

@@ -17,7 +17,7 @@ from tests.architecture.source import ROOT, Import, Module, imports, modules, wi
 USERS = tuple(f"hive.{name}" for name in ("study", "connection", "client", "link", "launch", "display", "result"))
 """What users hold, how it reaches a coordinator, and what they see of a run."""
 
-DRIVERS = ("hive.actors.runtime", "hive.actors.processes", "hive.actors.simulator", "hive.actors.faults")
+DRIVERS = tuple(f"hive.actors.{name}" for name in ("runtime", "processes", "output", "simulator", "faults"))
 """What carries effects out: the only modules beside the actors that may touch the world."""
 
 OUTSIDE = (
