@@ -71,7 +71,7 @@ class Dispatch:
             if lease.record.ends:  # the grant was lost or is on its way; without, it is done, and will say so
                 turn.send(sender, plan.grant(lease.record))
         else:
-            trainer.held = None if message.held is None else Place(*message.held)
+            trainer.at_hand(message)
             self.books.unsettled = True
 
     def on_notice(self, sender: str, message: Notice, now: float, turn: Turn) -> None:
@@ -156,7 +156,7 @@ class Dispatch:
         self.end(lease, now, turn)
         trainer = self.books.staff.trainers.get(message.trainer)
         if trainer is not None:
-            trainer.held = None if message.held is None else Place(*message.held)
+            trainer.at_hand(message)
         if message.error is not None and message.failed_node is not None and message.failed_step is not None:
             self.books.fail(
                 plan, plan.tree.blocked(Place(message.failed_node, message.failed_step)), message.error, turn

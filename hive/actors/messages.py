@@ -271,6 +271,7 @@ class TrainerBeat(Message, frozen=True):
         steps_run: calls of `train()` in this lease.
         held: the place of the live model, if it can go on.
         amendment: the highest that it has heard of for this lease.
+        in_memory: the places whose states it can go back to without a file, the last used first; told when idle.
     """
 
     trainer: Name
@@ -281,6 +282,7 @@ class TrainerBeat(Message, frozen=True):
     steps_run: Count = 0
     held: tuple[int, int] | None = None
     amendment: Count = 0
+    in_memory: list[tuple[int, int]] = []
 
 
 class Notice(Message, frozen=True):
@@ -327,7 +329,8 @@ class LeaseEnded(Message, frozen=True):
         number: follows that of the lease's last notice.
         failed_step: the first step of `failed_node` that could not be reached; None unless user code failed.
         error: the user's traceback.
-        load_s: seconds from the grant to the first step; None unless the state came from a checkpoint's file.
+        load_s: seconds that build and load took; None unless the state came from a checkpoint's file.
+        in_memory: as in `TrainerBeat`.
     """
 
     trainer: Name
@@ -339,6 +342,7 @@ class LeaseEnded(Message, frozen=True):
     failed_node: Count | None = None
     failed_step: Count | None = None
     error: str | None = None
+    in_memory: list[tuple[int, int]] = []
 
 
 class TrainerBroken(Message, frozen=True):

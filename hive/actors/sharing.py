@@ -79,7 +79,7 @@ class Sharing:
     def grant(self, plan: LivePlan, study: Study, trainer: Trainer, now: float, turn: Turn) -> None:
         """Hand a trainer the next batch of a study, and charge whoever wants it."""
         paths = plan.paths()
-        stages = paths.take(study[1], trainer.held)
+        stages = paths.take(study[1], trainer.held, trainer.in_memory)
         record = plan.lease(self.books.number("leases", turn), stages, trainer.name, trainer.node, now)
         costs = [(seconds, [(plan.name, name) for name in names]) for seconds, names in paths.costs(stages)]
         weights = {each: self.weight(each) for _, wanting in costs for each in wanting}

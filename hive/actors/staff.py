@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from hive.actors.actor import Turn
 from hive.actors.leases import LeaseTable
-from hive.actors.messages import NodeBeat, NodeWelcome, RetireTrainer, StartTrainer, TrainerBeat
+from hive.actors.messages import LeaseEnded, NodeBeat, NodeWelcome, RetireTrainer, StartTrainer, TrainerBeat
 from hive.planner.search_plan import Place
 from hive.storage.records import PlanRecord
 
@@ -25,6 +25,7 @@ class Trainer:
         address: where it is on the network.
         heard: Unix time of its last beat.
         held: the place of its live model.
+        in_memory: the places that it can go back to without a file.
     """
 
     name: str
@@ -33,6 +34,12 @@ class Trainer:
     address: str
     heard: float
     held: Place | None = None
+    in_memory: tuple[Place, ...] = ()
+
+    def at_hand(self, message: TrainerBeat | LeaseEnded) -> None:
+        """What it says that it can start from without a file."""
+        self.held = None if message.held is None else Place(*message.held)
+        self.in_memory = tuple(Place(*place) for place in message.in_memory)
 
 
 @dataclass(slots=True)

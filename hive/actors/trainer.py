@@ -92,8 +92,8 @@ class TrainerActor:
         self.steps_run = 0
         self.train_s = 0.0
         self.failed: Failed | None = None
-        self.loading = False
         self.held: tuple[int, int] | None = None
+        self.in_memory: list[tuple[int, int]] = []
         self.number = 0
         self.unnoted: list[Notice | Amended | LeaseEnded] = []
         self.said_before_beat = (0, 0)
@@ -153,6 +153,7 @@ class TrainerActor:
             step=self.step,
             steps_run=self.steps_run,
             held=self.held,
+            in_memory=self.in_memory,
             amendment=self.amendment,
         )
 
@@ -163,7 +164,6 @@ class TrainerActor:
         self.lease = self.last_lease = grant.lease
         self.amendment, self.step = grant.amendment, grant.stages[0].start
         self.number, self.steps_run, self.train_s, self.failed = 0, 0, 0.0, None
-        self.loading = grant.checkpoint is not None and grant.origin != self.held
         turn.do(StartJob(str(grant.lease), batch_order(grant, self.plan)))
 
     def on_amend(self, amend: Amend, turn: Turn) -> None:
@@ -224,13 +224,14 @@ class TrainerActor:
             number=self.number,
             lease=report.lease,
             steps_run=report.steps_run,
-            load_s=report.start_s if self.loading else None,
+            load_s=report.load_s,
             held=report.held,
             failed_node=failed.node if failed else None,
             failed_step=failed.step_failed if failed else None,
             error=failed.error if failed else None,
+            in_memory=list(report.in_memory),
         )
-        self.lease, self.held = None, report.held
+        self.lease, self.held, self.in_memory = None, ended.held, ended.in_memory
         self.say(ended, turn)
 
     def say(self, message: Notice | Amended | LeaseEnded, turn: Turn) -> None:

@@ -13,6 +13,7 @@ import msgspec
 
 from hive.actors.messages import StartTrainer
 from hive.errors import StudyError
+from hive.training.memory import SNAPSHOT_BYTES_MAX
 
 __all__ = ["CoordinatorFile", "TrainerArguments", "WorkerFile", "read_config"]
 
@@ -35,6 +36,7 @@ class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     node: str = ""
     logs: str = ".hive/logs"
     log_bytes_max: Annotated[int, msgspec.Meta(ge=1000)] = 10_000_000
+    snapshot_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = SNAPSHOT_BYTES_MAX
 
 
 class TrainerArguments(msgspec.Struct, frozen=True):
@@ -46,6 +48,7 @@ class TrainerArguments(msgspec.Struct, frozen=True):
         coordinator: the coordinator's address.
         node_address: its node manager's address, for curves.
         start: the coordinator's order.
+        snapshot_bytes_max: host memory for states to go back to, in bytes.
     """
 
     node: str
@@ -53,6 +56,7 @@ class TrainerArguments(msgspec.Struct, frozen=True):
     coordinator: str
     node_address: str
     start: StartTrainer
+    snapshot_bytes_max: int
 
 
 File = TypeVar("File", CoordinatorFile, WorkerFile)

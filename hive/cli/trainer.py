@@ -145,6 +145,7 @@ def make_executor(trainer_class: type[Trainer], given: TrainerArguments, here: M
         report=here.report,
         eval_every=source.eval_every,
         checkpoint_every_s=source.checkpoint_every_s,
+        snapshot_bytes_max=given.snapshot_bytes_max,
     )
 
 

@@ -71,7 +71,7 @@ async def serve(file: WorkerFile, devices: list[str], *, child: bool) -> None:
 
     def command(order: Any) -> tuple[list[str], bytes, dict[str, str]]:
         logging.info("starting trainer %s for plan %s on %s", order.start.trainer, order.start.plan, order.device)
-        return trainer_process(order, file.connect, network.address)
+        return trainer_process(order, file, network.address)
 
     def deliver(answer: Any) -> None:
         if isinstance(answer, NodeWelcome) and answer.aggregator:
@@ -123,13 +123,13 @@ def devices_of(text: str) -> list[str]:
     return devices
 
 
-def trainer_process(order: TrainerOrder, coordinator: str, node: str) -> tuple[list[str], bytes, dict[str, str]]:
+def trainer_process(order: TrainerOrder, file: WorkerFile, node: str) -> tuple[list[str], bytes, dict[str, str]]:
     """How a trainer is started: its command, what it reads first, and its environment.
 
     The hash seed is fixed, so that iterating over a set is the same in each process; each has its threads and no more.
     """
     source = order.start.source
-    given = TrainerArguments(order.node, order.device, coordinator, node, order.start)
+    given = TrainerArguments(order.node, order.device, file.connect, node, order.start, file.snapshot_bytes_max)
     data = msgspec.msgpack.encode(given)
     threads = str(source.threads)
     environment = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}

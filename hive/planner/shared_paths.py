@@ -9,7 +9,7 @@ It must not know weights, trainers, or how a run comes by its study.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from hive.planner.critical_path import CriticalPaths
 from hive.planner.estimates import Estimates
@@ -55,9 +55,10 @@ class SharedPaths:
         """The studies for which something could be begun now, by name."""
         return [study for study, paths in self.paths.items() if paths.longest() is not None]
 
-    def take(self, study: str, held: Place | None = None) -> list[Stage]:
-        """The next batch for a study, for a trainer that holds the state at `held`; empty if none is ready."""
-        return self.paths[study].take(held) if study in self.paths else []
+    def take(self, study: str, held: Place | None = None, in_memory: Collection[Place] = ()) -> list[Stage]:
+        """The next batch for a study; empty if none is ready. See `CriticalPaths.take` for what a trainer has at
+        hand."""
+        return self.paths[study].take(held, in_memory) if study in self.paths else []
 
     def costs(self, batch: Sequence[Stage]) -> list[tuple[float, frozenset[str]]]:
         """Of each stage, the seconds that it should take, and the studies that want it."""

@@ -16,7 +16,10 @@ from hive.storage.leaves import FROZEN, GRAD, PARAMETER, Layout, Survey, torch_l
 __all__ = ["IN_FLIGHT_MAX", "BorrowedBuffer", "Buffer", "Pool", "Values"]
 
 IN_FLIGHT_MAX = 2
-"""Buffers of one pool that may be in use at a time: one being written while the next is filled."""
+"""Copies of one pool that may be in flight at a time: one being written while the next is filled."""
+
+IDLE_MAX = 2
+"""Buffers that wait for the next copies; what is given back beyond that is freed."""
 
 LAYOUTS_MAX = 4
 """Layouts a pool remembers; a trainer has one, or a few if its state grows at its first steps."""
@@ -102,7 +105,12 @@ def leaf_view(memory: Any, raw: memoryview, layout: Layout, number: int) -> Any:
 
 
 class Pool:
-    """Buffers that snapshots take turns in, so that a copy allocates nothing once warm. Any thread may use it."""
+    """Buffers that snapshots take turns in, so that a copy allocates nothing once warm. Any thread may use it.
+
+    Attributes:
+        room: how many more copies may be in flight: taken by `take`, released by whoever has dealt with the copy. A
+            buffer may be kept for longer than that.
+    """
 
     def __init__(self) -> None:
         self.room = threading.BoundedSemaphore(IN_FLIGHT_MAX)
@@ -111,7 +119,7 @@ class Pool:
         self.idle: list[Buffer] = []
 
     def take(self, found: Survey) -> Buffer:
-        """A buffer for the surveyed state; waits while IN_FLIGHT_MAX are in use.
+        """A buffer for the surveyed state; waits while IN_FLIGHT_MAX are in flight.
 
         Raises:
             UnstorableLeafError: a tensor has no plain memory.
@@ -138,10 +146,9 @@ class Pool:
             return layout
 
     def give_back(self, buffer: Buffer) -> None:
-        """Return a buffer that `take` gave."""
+        """Return a buffer that `take` gave, and that nobody reads any more."""
         with self.lock:
-            self.idle.append(buffer)
-        self.room.release()
+            self.idle = [*self.idle[1 - IDLE_MAX :], buffer]
 
 
 class BorrowedBuffer(Buffer):

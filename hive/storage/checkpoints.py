@@ -16,7 +16,7 @@ import os
 import struct
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgpack
 import msgspec
@@ -45,12 +45,20 @@ class Snapshot:
     Attributes:
         tree: the skeleton, packed.
         buffer: the tensors and arrays.
+        in_flight: whether it is not released yet.
+        kept: whether the memory outlives the release.
     """
 
     tree: bytes
     buffer: Buffer
     pool: Pool
-    released: bool = field(default=False)
+    in_flight: bool = field(default=True)
+    kept: bool = field(default=False)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of memory that it takes."""
+        return len(self.tree) + self.buffer.layout.total
 
     def digest(self) -> str:
         """SHA-256, in hex, of the state's canonical form. The interpreter is free while it is computed."""
@@ -61,11 +69,34 @@ class Snapshot:
             total.update(self.buffer.leaf_bytes(number))
         return total.hexdigest()
 
+    def content(self, device: str) -> Any:
+        """The state, its tensors and arrays private to the caller; those of an accelerator go to `device`."""
+        return unpack(self.tree, Values(self.buffer, device))
+
+    def keep(self) -> None:
+        """Let the memory outlive the release, until `forget`. Only while in flight."""
+        self.kept = True
+
     def release(self) -> None:
-        """Give the memory back to the pool; a second call does nothing."""
-        if not self.released:
-            self.released = True
+        """No longer in flight: another copy may be taken, into this memory unless it is kept. A second call does
+        nothing."""
+        if self.leave("in_flight"):
+            self.pool.room.release()
+
+    def forget(self) -> None:
+        """No longer kept: the memory goes back to the pool once nobody writes it to a file. A second call does
+        nothing."""
+        self.leave("kept")
+
+    def leave(self, mark: Literal["in_flight", "kept"]) -> bool:
+        """Take a mark away; whether it was set. The memory goes back with the last one."""
+        with self.pool.lock:
+            was: bool = getattr(self, mark)
+            setattr(self, mark, False)
+            last = was and not (self.in_flight or self.kept)
+        if last:
             self.pool.give_back(self.buffer)
+        return was
 
 
 def snapshot(state: Any, pool: Pool) -> Snapshot:
@@ -91,6 +122,7 @@ def snapshot(state: Any, pool: Pool) -> Snapshot:
         buffer.fill(found)
     except BaseException:
         pool.give_back(buffer)
+        pool.room.release()
         raise
     return Snapshot(tree, buffer, pool)
 

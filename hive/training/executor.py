@@ -1,9 +1,10 @@
 """The executor: runs one trainer through batches of stages, and reports.
 
-It goes on in the live model where the batch starts at the place it holds, else builds and loads. At a boundary
-training waits for `save()`, the copy and `evaluate()`; digest and file are made by the writer's thread, which also
-passes on, in order, every report that must not overtake a file: Reached, AmendmentTaken, Failed, Ended. Between steps
-it yields to its driver, and looks whether it should stop or what is ahead was amended.
+It goes on in the live model where the batch starts at the place it holds, else builds and loads: a copy of what it has
+in memory, or the checkpoint's file. At a boundary training waits for `save()`, the copy and `evaluate()`; digest and
+file are made by the writer's thread, which also passes on, in order, every report that must not overtake a file:
+Reached, AmendmentTaken, Failed, Ended. Between steps it yields to its driver, and looks whether it should stop or what
+is ahead was amended.
 
 It must not know where orders come from, how reports travel, or what a plan is.
 """
@@ -22,6 +23,7 @@ from hive.errors import CheckpointError
 from hive.storage.checkpoints import Pool, Snapshot, write_checkpoint
 from hive.training.calls import Broken, call
 from hive.training.live import Live, Settings
+from hive.training.memory import SNAPSHOT_BYTES_MAX, Kept, Memory
 from hive.training.reports import (
     Amendment,
     AmendmentTaken,
@@ -62,7 +64,7 @@ class Lease:
         stage: the stage that runs, or ran last.
         done: steps done, absolute.
         steps_run: calls of `train()`.
-        start_s: seconds until the first step.
+        load_s: seconds until the state that it starts from was loaded; None unless from a file.
         saved: place of the last checkpoint.
         measured: whether the state there was measured, too.
         amendment: the number of the last amendment taken up.
@@ -76,7 +78,7 @@ class Lease:
     stage: StageOrder
     done: int
     steps_run: int = 0
-    start_s: float = 0.0
+    load_s: float | None = None
     saved: Place | None = None
     measured: bool = False
     amendment: int = 0
@@ -127,6 +129,7 @@ class Executor:
         metric: str | None = None,
         eval_every: int | None = None,
         checkpoint_every_s: float = 60.0,
+        snapshot_bytes_max: int = SNAPSHOT_BYTES_MAX,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is built yet.
@@ -142,6 +145,7 @@ class Executor:
             metric: the study's metric, which `evaluate` must return; None for any.
             eval_every: evaluate whenever the step is a multiple of it, in steps; None for at boundaries only.
             checkpoint_every_s: seconds between checkpoints at most, save that one is made between steps.
+            snapshot_bytes_max: host memory for states to go back to, in bytes; 0 for none.
             clock: seconds; for `checkpoint_every_s` and the durations in reports.
         """
         self.settings = Settings(trainer_class, device, seed, fixed, threads, metric)
@@ -151,7 +155,7 @@ class Executor:
         self.live: Live | None = None
         self.held: Place | None = None
         self.lease: Lease | None = None
-        self.pool, self.writer = Pool(), Writer()
+        self.pool, self.writer, self.memory = Pool(), Writer(), Memory(snapshot_bytes_max)
         self.stop_wanted: int | None = None
         self.amendment: Amendment | None = None
 
@@ -187,9 +191,10 @@ class Executor:
         self.amendment = amendment
 
     def close(self) -> None:
-        """Wait until all reports are out and forget the model. No batch may be running."""
+        """Wait until all reports are out and forget the model and what is in memory. No batch may be running."""
         self.writer.close()
         self.drop()
+        self.memory.clear()
 
     def drop(self) -> None:
         """Forget the live model."""
@@ -259,8 +264,11 @@ class Executor:
         if batch.origin is not None and batch.checkpoint is None:
             raise Broken("load", f"this trainer does not hold the state at {batch.origin}, and no checkpoint is named")
         live = Live(self.settings, batch.build_values)
-        if batch.checkpoint is not None:
+        if (kept := self.memory.find(batch.checkpoint)) is not None:
+            live.load_copy(kept)
+        elif batch.checkpoint is not None:
             live.load(call("load", self.path, batch.checkpoint))
+            lease.load_s = self.clock() - lease.began
         if stage.start == stage.end:
             live.put_in_force(dict(batch.build_values))
         self.live, self.held = live, batch.origin
@@ -270,8 +278,6 @@ class Executor:
         """Put the values of the next step in force, and do it."""
         live.put_in_force({name: form.value(lease.done) for name, form in lease.stage.forms.items()})
         began = self.clock()
-        if not lease.steps_run:
-            lease.start_s = began - lease.began
         lease.steps_run += 1  # before the call: one that raises was a call, too
         metrics = live.train()
         lease.done += 1
@@ -299,6 +305,8 @@ class Executor:
         lease.saved, lease.measured, lease.saved_at = self.held, measured, self.clock()
         assert lease.saved is not None, "a live trainer stands somewhere"
         name = lease.batch.file_name(*lease.saved) if filed else None
+        if name is not None:
+            self.memory.keep(name, Kept(lease.saved, copied, extras))
         told = Reached(lease.batch.lease, *lease.saved, lease.steps_run, metrics, "", None, *seconds)
         self.writer.put(partial(self.write, lease, copied, extras, name, told))
 
@@ -331,6 +339,7 @@ class Executor:
         """Make digest and file, then report the boundary; or report that the file could not be written."""
         try:
             if lease.unwritten.is_set():
+                self.memory.forget(name)
                 return
             if name is None:
                 told = replace(told, digest=copied.digest())
@@ -340,6 +349,7 @@ class Executor:
                 told = replace(told, digest=digest, checkpoint=file)
         except Exception as error:  # any: nobody else would see it, and training must not go on as if it were saved
             lease.unwritten.set()
+            self.memory.forget(name)
             text = user_traceback(error)
             self.report(Failed(told.lease, told.node, told.step, told.steps_run, "save", text))
             return
@@ -356,4 +366,4 @@ class Executor:
     def end(self, lease: Lease, held: Place | None) -> None:
         """Report the lease's end."""
         held = None if lease.unwritten.is_set() else held
-        self.report(Ended(lease.batch.lease, lease.steps_run, held, lease.start_s))
+        self.report(Ended(lease.batch.lease, lease.steps_run, held, lease.load_s, self.memory.places()))

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from hive.storage.checkpoints import Pool, Snapshot, read_checkpoint, snapshot
 from hive.training.calls import call, checked_metrics
 from hive.training.isolation import Isolation, restore_flags, restore_generators, seed_for, seed_generators
+from hive.training.memory import Kept
 from hive.training.reports import Metrics
 
 if TYPE_CHECKING:
@@ -97,12 +98,24 @@ class Live:
             Broken: the file cannot be read, or the user's code raised.
         """
         state, extras = call("load", read_checkpoint, path, self.settings.device)
-        call("load", self.trainer.load, state)
-        restore_generators(extras["generators"], self.settings.seed)
-        restore_flags(self.trainer, extras["flags"])
+        self.take_over(state, extras)
         here, there = self.settings.made_on(), extras["made_on"]
         if here != there:
             log.warning("%s was trained on %s, and goes on on %s: expect other bits", path.name, there, here)
+
+    def load_copy(self, kept: Kept) -> None:
+        """Go to a state that is kept in memory. `load` gets a copy of its own, since it may keep what it is given.
+
+        Raises:
+            Broken: the user's code raised.
+        """
+        self.take_over(kept.snapshot.content(self.settings.device), kept.extras)
+
+    def take_over(self, state: Any, extras: dict[str, Any]) -> None:
+        """Go to a state, with what belongs to it besides."""
+        call("load", self.trainer.load, state)
+        restore_generators(extras["generators"], self.settings.seed)
+        restore_flags(self.trainer, extras["flags"])
 
     def put_in_force(self, values: dict[str, Value]) -> None:
         """Call `setup` with the values that differ from those in force; at a start with all.

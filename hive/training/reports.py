@@ -217,13 +217,15 @@ class Ended:
         lease: the lease.
         steps_run: calls of `train()` in this lease.
         held: where the live model stands now; None if there is none, as after a failure.
-        start_s: seconds from taking the lease to the first step: build, load, setup; nearly 0 if the model was held.
+        load_s: seconds from taking the lease until the state stood: build and load; None unless it came from a file.
+        in_memory: places of the states that are kept in memory, the last used first.
     """
 
     lease: int
     steps_run: int
     held: Place | None
-    start_s: float = 0.0
+    load_s: float | None = None
+    in_memory: tuple[Place, ...] = ()
 
 
 Report = Stepped | Evaluated | Reached | AmendmentTaken | Failed | Ended

@@ -11,19 +11,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hive.planner.pieces import Form, Value
 from hive.planner.sequences import Sequence
 from hive.planner.space import Config
-from hive.storage.buffers import Values
-from hive.storage.checkpoints import Pool, Snapshot, read_checkpoint
-from hive.storage.skeleton import unpack
-from hive.training.calls import Broken, call
+from hive.storage.checkpoints import read_checkpoint
 from hive.training.executor import Executor
-from hive.training.isolation import restore_flags, restore_generators
 from hive.training.live import Live, Settings
 from hive.training.reports import BatchOrder, Failed, Metrics, Place, Reached, Report, StageOrder
 from hive.training.trainer import Trainer
@@ -140,6 +136,15 @@ def live(subject: Subject) -> Trained:
     return train(subject, subject.order("live", stages))
 
 
+def forked_from_memory(subject: Subject) -> Trained:
+    """From the state at the fork that was kept in memory while training went on, and then once more."""
+    middle, end = subject.stage(0, subject.fork, metrics=False), subject.stage(subject.fork, subject.steps)
+    first = subject.order("memory", (middle, end))
+    origin = (0, subject.fork)
+    again = replace(subject.order("again", (end,), origin), checkpoint=first.file_name(*origin))
+    return train(subject, first, again, replace(again, file_prefix="and-again-"))
+
+
 def forked_from_disk(subject: Subject, way: str = "disk") -> Trained:
     """From the checkpoint at the fork. `way` begins the names of the files it leaves."""
     stages = (subject.stage(subject.fork, subject.steps),)
@@ -149,7 +154,7 @@ def forked_from_disk(subject: Subject, way: str = "disk") -> Trained:
 def setup_twice(subject: Subject) -> Trained:
     """Straight, with every value in force set again before each step."""
     order = subject.order("setup", (subject.stage(0, subject.steps),))
-    return train(subject, order, setting_again(subject.settings.trainer_class))
+    return train(subject, order, kind=setting_again(subject.settings.trainer_class))
 
 
 def setting_again(kind: type[Trainer]) -> type[Trainer]:
@@ -168,9 +173,9 @@ def setting_again(kind: type[Trainer]) -> type[Trainer]:
 
 
 def train(
-    subject: Subject, order: BatchOrder, kind: type[Trainer] | None = None, eval_every: int | None = None
+    subject: Subject, *orders: BatchOrder, kind: type[Trainer] | None = None, eval_every: int | None = None
 ) -> Trained:
-    """Run a batch on an executor of its own."""
+    """Run batches, one after the other, on an executor of their own; where the last one ended."""
     settings, reports = subject.settings, list[Report]()
     executor = Executor(
         kind or settings.trainer_class,
@@ -185,8 +190,9 @@ def train(
         checkpoint_every_s=math.inf,
     )
     try:
-        for _ in executor.run(order):
-            pass
+        for order in orders:
+            for _ in executor.run(order):
+                pass
     finally:
         executor.close()
     return outcome(subject, reports)
@@ -208,28 +214,7 @@ def state_of(subject: Subject, way: str) -> Any:
     return read_checkpoint(subject.folder / subject.order(way, ()).file_name(0, subject.steps))[0]
 
 
-# -- from memory ----------------------------------------------------------------------------------------------
-
-
-def forked_from_memory(subject: Subject) -> Trained:
-    """From a state that was saved and kept in memory while the trainer it came from went on."""
-    pool, fork = Pool(), subject.fork
-    try:
-        first = begun(subject, 0)
-        go_on(subject, first, 0, fork)
-        with first.isolated() as isolation:
-            copied, extras = first.snapshot(pool, isolation)
-        go_on(subject, first, fork, subject.steps)
-        forked = begun(subject, fork - 1)
-        call("load", forked.trainer.load, content(copied))
-        restore_generators(extras["generators"], subject.settings.seed)
-        restore_flags(forked.trainer, extras["flags"])
-        go_on(subject, forked, fork, subject.steps)
-        with forked.isolated() as isolation:
-            last, _ = forked.snapshot(pool, isolation)
-            return Trained(last.digest(), forked.evaluate(subject.steps, isolation), content(last))
-    except Broken as broken:
-        return Trained(error=f"{broken.where}() failed:\n{broken.text}")
+# -- by hand --------------------------------------------------------------------------------------------------
 
 
 def begun(subject: Subject, step: int) -> Live:
@@ -242,8 +227,3 @@ def go_on(subject: Subject, trainer: Live, start: int, end: int) -> None:
     for step in range(start, end):
         trainer.put_in_force(subject.values(step))
         trainer.train()
-
-
-def content(copied: Snapshot) -> Any:
-    """The state that a snapshot holds, its tensors private to the caller."""
-    return unpack(copied.tree, Values(copied.buffer, "cpu"))

@@ -30,6 +30,9 @@ from hive.training.reports import (
 )
 from tests.actors.fake_wire import Host, Wire
 
+IN_MEMORY_MAX = 2
+"""States that a fake trainer can go back to without a file: few, so that some are gone when they are wanted."""
+
 
 def no_error(where: str, values: dict[str, Any], step: int) -> str | None:
     """User code without a fault."""
@@ -80,6 +83,7 @@ class Running:
     measured: bool = False
     amendment: int = 0
     over: bool = False
+    loaded: bool = False
 
     def __post_init__(self) -> None:
         self.ahead = list(self.order.stages)
@@ -96,6 +100,7 @@ class FakeJobs:
     world: World
     host: Host | None = None
     live: tuple[tuple[int, int], str] | None = None
+    memory: dict[str, tuple[tuple[int, int], str]] = field(default_factory=dict)
     stopping: bool = False
     amendment: Amendment | None = None
 
@@ -128,8 +133,7 @@ class FakeJobs:
 
     def reports(self, order: BatchOrder) -> Iterator[tuple[float, list[Report]]]:
         """What the executor would say; see hive/training/executor.py for the order of things."""
-        state, values = self.begin(order)
-        lease = Running(order, state, values)
+        lease = self.begin(order)
         while True:
             yield 0.0, self.take_amendment(lease)
             if not lease.ahead or self.stopping:
@@ -153,6 +157,12 @@ class FakeJobs:
         lease.ahead = [replace(s, start=max(s.start, done)) for s in ahead]
         return [AmendmentTaken(new.lease, new.number, done)]
 
+    def ended(self, lease: Running) -> Ended:
+        """The lease's last report; to load took as long as a step."""
+        held = self.live[0] if self.live else None
+        in_memory = tuple(place for place, _ in reversed(self.memory.values()))
+        return Ended(lease.order.lease, lease.steps_run, held, self.world.step_s if lease.loaded else None, in_memory)
+
     def measure(self, lease: Running) -> Iterator[tuple[float, list[Report]]]:
         """A boundary where training stands already."""
         stage = lease.stage
@@ -167,7 +177,7 @@ class FakeJobs:
         held = self.live[0] if self.live else None
         if lease.steps_run and lease.saved != held:
             said.append(self.reached(lease, measured=False))
-        yield 0.0, [*said, Ended(lease.order.lease, lease.steps_run, held)]
+        yield 0.0, [*said, self.ended(lease)]
 
     def step(self, lease: Running) -> Iterator[tuple[float, list[Report]]]:
         """One call of `train()`, and what is due after it."""
@@ -192,21 +202,26 @@ class FakeJobs:
     def fail(self, lease: Running, where: Where, step: int, error: str) -> list[Report]:
         """User code raised: the live model is gone, and the lease over."""
         self.live, lease.over = None, True
-        number, node = lease.order.lease, lease.stage.node
-        return [Failed(number, node, step, lease.steps_run, where, error), Ended(number, lease.steps_run, None)]
+        failed = Failed(lease.order.lease, lease.stage.node, step, lease.steps_run, where, error)
+        return [failed, self.ended(lease)]
 
-    def begin(self, order: BatchOrder) -> tuple[str, dict[str, Any]]:
-        """The state a batch starts from: the live one if it stands there, else the named checkpoint's."""
+    def begin(self, order: BatchOrder) -> Running:
+        """A lease in the state its batch starts from: the live one if it stands there, else the named checkpoint's, out
+        of the memory or the file."""
         if order.origin is None:
             self.live = None
-            return "", {}
+            return Running(order, "", {})
         assert order.checkpoint is not None
         state, values = self.world.checkpoints[order.checkpoint]
         assert order.build_values == values, "a model is built with the values its state was saved under"
-        if self.live is not None and self.live[0] == order.origin:
-            assert self.live[1] == state, "the live model is what its checkpoint says"
+        going_on = self.live is not None and self.live[0] == order.origin
+        if going_on:
+            assert self.live == (order.origin, state), "the live model is what its checkpoint says"
         self.live = (order.origin, state)
-        return state, values
+        loaded = not going_on and order.checkpoint not in self.memory
+        if not loaded and order.checkpoint in self.memory:
+            assert self.memory[order.checkpoint] == self.live, "what is in memory is what the file says"
+        return Running(order, state, values, loaded=loaded)
 
     def reached(self, lease: Running, *, measured: bool) -> Reached:
         """A checkpoint here, measured or not; a state that has its file gets no other."""
@@ -217,6 +232,9 @@ class FakeJobs:
             name = lease.order.file_name(*place)
             assert name not in self.world.checkpoints, "a checkpoint's name is never written twice"
             self.world.checkpoints[name] = (lease.state, lease.values)
+            self.memory[name] = (place, lease.state)
+            while len(self.memory) > IN_MEMORY_MAX:
+                del self.memory[next(iter(self.memory))]
             file = CheckpointFile(name, 100, lease.state, "cpu", 1, "")
         lease.saved, lease.measured = place, measured
         return Reached(number, *place, lease.steps_run, metrics, lease.state, file, 0.0, 0.01)

@@ -162,13 +162,22 @@ class HandTrainer:
     number: int = 0
     last_lease: int = 0
     held: tuple[int, int] | None = None
+    in_memory: list[tuple[int, int]] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
 
     def beat(self) -> None:
         """It lives; and takes a grant that reached it."""
         lease = None if self.grant is None else self.grant.lease
         beat = TrainerBeat(
-            self.name, "node", self.plan, lease, self.step, self.steps_run, self.held, amendment=self.amendment
+            trainer=self.name,
+            node="node",
+            plan=self.plan,
+            lease=lease,
+            step=self.step,
+            steps_run=self.steps_run,
+            held=self.held,
+            in_memory=self.in_memory,
+            amendment=self.amendment,
         )
         self.lockstep.say(self.name, beat)
         self.take()
@@ -235,7 +244,16 @@ class HandTrainer:
         self.number += 1
         self.lockstep.lost_steps += self.steps_run - self.noted
         ended = LeaseEnded(
-            self.name, self.number, lease, self.steps_run, None, self.held, node if failed else None, failed, error
+            self.name,
+            self.number,
+            lease,
+            self.steps_run,
+            None,
+            self.held,
+            node if failed else None,
+            failed,
+            error,
+            self.in_memory,
         )
         self.lockstep.say(self.name, ended)
 

@@ -17,6 +17,8 @@ from hive.actors.messages import (
     TrainerBroken,
     TrainerExited,
 )
+from hive.planner.search_plan import Place
+from hive.planner.sequences import MultiStep
 from hive.storage.records import LossRecord
 from tests.actors.fake_cluster import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, Lockstep, busy, opened, stages, told
@@ -268,3 +270,27 @@ def test_node_manager_that_leaves_gets_nothing_more_and_its_leases_are_nobody_s_
     assert lockstep.heard("node", StartTrainer) == []
     lockstep.node_beat(1, None, incarnation="second")
     assert [order.slot for order in lockstep.heard("node", StartTrainer)] == [0]
+
+
+def test_trainer_gets_the_branch_whose_state_it_has_in_memory() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 30), (1, OTHER, 30))
+    trainer.train()
+    assert trainer.take()
+    trainer.train()
+    second = lockstep.trainer("second")
+    second.in_memory = [(1, 30)]
+    second.beat()
+    trainer.held, trainer.in_memory = None, [(0, 30)]
+    trainer.beat()
+    lockstep.ask("run", (2, {"lr": MultiStep(1, [30], 0.1)}, 40), (3, {"lr": MultiStep(2, [30], 0.1)}, 40))
+    assert second.take()
+    assert trainer.take()
+    assert (trainer.grant and trainer.grant.origin, second.grant and second.grant.origin) == ((0, 30), (1, 30))
+
+
+def test_trainer_s_memory_is_known_from_the_end_of_its_lease() -> None:
+    _, trainer = busy((0, STRAIGHT, 5))
+    trainer.in_memory = [(0, 5), (0, 3)]
+    trainer.train()
+    known = trainer.lockstep.books.staff.trainers[trainer.name]
+    assert (known.held, known.in_memory) == (Place(0, 5), (Place(0, 5), Place(0, 3)))

@@ -142,15 +142,17 @@ def test_end_says_what_failed_and_where_the_model_stands() -> None:
     assert trainer.beat()[-1] == TrainerBeat(NAME, "node", "key-1", None, 0, 0, (3, 10))
 
 
-def test_load_is_timed_only_where_the_state_came_from_a_file() -> None:
+def test_end_says_how_long_a_load_took_and_each_beat_what_is_in_memory() -> None:
     trainer = Trainer()
-    seconds: list[float | None] = []
-    for lease, origin in enumerate([None, (3, 4), (3, 10), (3, 4)], start=1):
-        trainer.hear(grant(lease, origin))
-        (ended,) = trainer.report(Ended(lease, 1, (3, 10), 0.5))
-        assert isinstance(ended, LeaseEnded)
-        seconds.append(ended.load_s)
-    assert seconds == [None, 0.5, None, 0.5]
+    trainer.hear(grant(7, (3, 4)))
+    (ended,) = trainer.report(Ended(7, 6, (3, 10), 0.5, ((3, 10), (3, 4))))
+    assert ended == LeaseEnded(NAME, 1, 7, 6, 0.5, (3, 10), in_memory=[(3, 10), (3, 4)])
+    idle = TrainerBeat(NAME, "node", "key-1", None, 4, 0, (3, 10), in_memory=[(3, 10), (3, 4)])
+    assert trainer.beat()[-1] == idle
+    trainer.hear(grant(8, (3, 4)))
+    (ended,) = trainer.report(Ended(8, 1, None))
+    assert ended == LeaseEnded(NAME, 1, 8, 1)
+    assert trainer.beat()[-1] == TrainerBeat(NAME, "node", "key-1", step=4)
 
 
 def test_what_is_not_noted_is_said_again_in_order_from_the_second_beat_on() -> None:

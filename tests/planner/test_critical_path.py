@@ -29,9 +29,12 @@ def path(stages: list[Stage]) -> list[tuple[int, int, int]]:
 
 
 def next_path(
-    plan: SearchPlan, held: Place | None = None, estimates: Estimates | None = None
+    plan: SearchPlan,
+    held: Place | None = None,
+    estimates: Estimates | None = None,
+    in_memory: tuple[Place, ...] = (),
 ) -> list[tuple[int, int, int]]:
-    return path(next_batch(build(plan), estimates or Estimates(), held))
+    return path(next_batch(build(plan), estimates or Estimates(), held, in_memory))
 
 
 def stands(plan: SearchPlan, *places: Place) -> None:
@@ -111,6 +114,42 @@ def test_held_model_outweighs_as_many_seconds_as_a_load_takes() -> None:
     assert next_path(asked.plan, Place(1, 10), estimates) == [(0, 10, 23)]
     estimates.load_s.add(3.3)
     assert next_path(asked.plan, Place(1, 10), estimates) == [(1, 10, 20)]
+
+
+def test_equal_paths_go_to_the_live_model_then_to_a_state_in_memory() -> None:
+    asked = Asked()
+    for value in (1, 2, 3):
+        asked.ask(Constant(value), 20)
+    places = [Place(node, 10) for node in range(3)]
+    stands(asked.plan, *places)
+    assert next_path(asked.plan, in_memory=(Place(1, 10),)) == [(1, 10, 20)]
+    assert next_path(asked.plan, in_memory=(Place(2, 10), Place(1, 10))) == [(1, 10, 20)]
+    assert next_path(asked.plan, in_memory=(Place(1, 9), Place(7, 10))) == [(0, 10, 20)]
+    assert next_path(asked.plan, held=Place(2, 10), in_memory=(Place(1, 10), Place(2, 10))) == [(2, 10, 20)]
+
+
+def test_state_in_memory_outweighs_half_the_seconds_that_a_live_model_does() -> None:
+    asked = Asked()
+    asked.ask(Constant(1), 23)
+    asked.ask(Constant(2), 20)
+    stands(asked.plan, Place(0, 10), Place(1, 10))
+    estimates = Estimates()
+    estimates.load_s.add(5.9)
+    assert next_path(asked.plan, None, estimates, (Place(1, 10),)) == [(0, 10, 23)]
+    assert next_path(asked.plan, Place(1, 10), estimates, (Place(1, 10),)) == [(1, 10, 20)]
+    estimates.load_s.add(6.3)
+    assert next_path(asked.plan, None, estimates, (Place(1, 10),)) == [(1, 10, 20)]
+
+
+def test_state_in_memory_with_the_longest_path_is_taken_before_the_live_model() -> None:
+    asked = Asked()
+    asked.ask(Constant(1), 30)
+    asked.ask(Constant(2), 21)
+    asked.ask(Constant(3), 20)
+    stands(asked.plan, *(Place(node, 10) for node in range(3)))
+    estimates = Estimates()
+    estimates.load_s.add(4.0)
+    assert next_path(asked.plan, Place(2, 10), estimates, (Place(0, 10), Place(1, 10))) == [(0, 10, 30)]
 
 
 def test_of_two_ways_on_from_the_held_model_the_longer_is_taken() -> None:

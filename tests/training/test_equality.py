@@ -9,12 +9,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hive.training.reports import Ended, Evaluated, Metrics, Reached
+from hive.storage.checkpoints import Snapshot
+from hive.storage.skeleton import unpack
+from hive.training.reports import BatchOrder, Ended, Evaluated, Metrics, Reached
 from tests.training.forked import FORK, GENERATOR_RESTORERS
 from tests.training.toys import KINDS, RISING, Bench, batch, of_kind, stage
 
@@ -83,12 +86,57 @@ def test_trainer_gives_the_same_digest_when_it_goes_on_live_in_another_batch(
 def test_trainer_gives_the_same_digest_when_it_forks_from_disk(
     kind: str, forgetful: bool, straight: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bench = Bench(KINDS[kind], tmp_path)
+    bench = Bench(KINDS[kind], tmp_path, snapshot_bytes_max=0)
     bench.run(IN_TWO)
     if forgetful:
         forget(monkeypatch)
     found = last(bench, FORK)
     assert (found != straight[kind]) if forgetful else (found == straight[kind])
+
+
+def again(order: BatchOrder, prefix: str) -> BatchOrder:
+    return replace(order, file_prefix=prefix)
+
+
+@kinds
+@broken
+def test_trainer_gives_the_same_digest_when_it_forks_twice_from_memory(
+    kind: str, forgetful: bool, straight: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(KINDS[kind], tmp_path)
+    bench.run(IN_TWO)
+    (tmp_path / "0-3-1.safetensors").unlink()  # so it cannot but fork from memory
+    if forgetful:
+        forget(monkeypatch)
+    for prefix in ("first-", "second-"):
+        found = last(bench, again(FORK, prefix))
+        assert (found != straight[kind]) if forgetful else (found == straight[kind])
+
+
+class Unprivate:
+    """Hive broken: whoever asks for a copy is handed the memory itself."""
+
+    @staticmethod
+    def content(copied: Snapshot, device: str) -> Any:
+        return unpack(copied.tree, copied.buffer.views.__getitem__)
+
+
+@pytest.mark.parametrize("kind", ["Net", "AdamNet", "AliasingNet"])
+@pytest.mark.parametrize("private", [True, False])
+def test_trainer_gives_one_digest_when_it_forks_twice_from_memory_and_once_from_disk(
+    kind: str, private: bool, straight: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(KINDS[kind], tmp_path)
+    bench.run(IN_TWO)
+    if not private:
+        monkeypatch.setattr(Snapshot, "content", Unprivate.content)
+    found = [last(bench, again(FORK, prefix))[0] for prefix in ("first-", "second-")]
+    bench.executor.memory.clear()
+    reports = bench.run(again(FORK, "third-"))
+    assert of_kind(Ended, reports)[0].load_s is not None, "it was loaded from the file"
+    found.append(of_kind(Reached, reports)[-1].digest)
+    assert found[2] == straight[kind][0]
+    assert (len(set(found)) == 1) is private
 
 
 def test_trainers_give_the_same_digests_when_they_fork_in_a_new_process(straight: Any, begun: Path) -> None:

@@ -7,6 +7,7 @@ import random
 import sys
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_trainer_is_only_evaluated_when_the_stage_is_empty(tmp_path: Path) -> No
     assert calls(bench) == [("build", values), ("load", 2), ("setup", values), ("evaluate", 2)]
     assert isinstance(reached, Reached)
     assert (reached.step, reached.metrics, reached.checkpoint) == (2, {"count": 2.0}, None)
-    assert ended == Ended(7, 0, (0, 2), 0.0)
+    assert ended == Ended(7, 0, (0, 2), of_kind(Ended, [ended])[0].load_s)
 
 
 def test_trainer_goes_on_behind_an_evaluation(tmp_path: Path) -> None:
@@ -98,7 +99,7 @@ def test_trainer_goes_on_behind_an_evaluation(tmp_path: Path) -> None:
     stages = (stage(0, 2, 2, RISING), stage(1, 2, 3, RISING))
     reports = bench.run(batch(*stages, origin=(0, 2), checkpoint="0-2-1.safetensors"))
     assert calls(bench)[3:] == [("evaluate", 2), ("setup", {"lr": 0.03}), ("train", 2), ("evaluate", 3)]
-    assert reports[-1] == Ended(7, 1, (1, 3), of_kind(Ended, reports)[0].start_s)
+    assert reports[-1] == Ended(7, 1, (1, 3), of_kind(Ended, reports)[0].load_s, ((1, 3),))
 
 
 def test_trainer_is_built_anew_when_the_batch_starts_elsewhere(tmp_path: Path) -> None:
@@ -122,6 +123,74 @@ def test_trainer_is_given_device_seed_and_a_copy_of_the_settings(tmp_path: Path)
     trainer = bench.executor.live.trainer
     assert (trainer.device, trainer.seed, trainer.fixed) == ("cpu", 11, {"sizes": [0, 1]})
     assert fixed == {"sizes": [0]}
+
+
+# From memory
+
+
+ORIGIN = batch(stage(1, 2, 3, RISING), origin=(0, 2), checkpoint="0-2-1.safetensors")
+"""From step 2, after `batch(stage(0, 0, 2, RISING), stage(0, 2, 4, RISING))`."""
+
+
+def forked(bench: Bench, *, keep_file: bool = False) -> list[Report]:
+    """Train to step 4 with a boundary at 2, and then from 2 on; without the file unless it is to stay."""
+    bench.run(batch(stage(0, 0, 2, RISING), stage(0, 2, 4, RISING)))
+    if not keep_file:
+        Path(bench.executor.folder, "0-2-1.safetensors").unlink()
+    return bench.run(ORIGIN)
+
+
+def test_trainer_with_its_own_load_is_built_and_loaded_from_memory(tmp_path: Path) -> None:
+    bench = Bench(Counter, tmp_path)
+    reports = forked(bench)
+    assert calls(bench) == [
+        ("build", {"lr": 0.02, "size": 4}),
+        ("load", 2),
+        ("setup", {"lr": 0.03, "size": 4}),
+        ("train", 2),
+        ("evaluate", 3),
+    ]
+    assert of_kind(Ended, reports)[0].load_s is None
+
+
+def test_trainer_is_loaded_from_the_file_when_its_state_is_not_in_memory(tmp_path: Path) -> None:
+    now = [0.0]
+
+    def clock() -> float:
+        now[0] += 1.0
+        return now[0]
+
+    bench = Bench(Counter, tmp_path, snapshot_bytes_max=0, clock=clock)
+    [ended] = of_kind(Ended, forked(bench, keep_file=True))
+    assert [name for name, _ in calls(bench)] == ["build", "load", "setup", "train", "evaluate"]
+    assert ended == Ended(7, 1, (1, 3), load_s=1.0)
+
+
+def test_trainer_is_loaded_from_the_file_when_another_than_the_one_in_memory_is_named(tmp_path: Path) -> None:
+    bench = Bench(Counter, tmp_path)
+    bench.run(batch(stage(0, 0, 2, RISING), stage(0, 2, 4, RISING)))
+    (tmp_path / "0-2-1.safetensors").rename(tmp_path / "0-2-6.safetensors")
+    [ended] = of_kind(Ended, bench.run(replace(ORIGIN, checkpoint="0-2-6.safetensors")))
+    assert ended.load_s is not None
+
+
+def test_executor_tells_which_places_are_in_memory_the_last_used_first(tmp_path: Path) -> None:
+    bench = Bench(Counter, tmp_path)
+    first = bench.run(batch(stage(0, 0, 2, RISING), stage(0, 2, 4, RISING)))
+    assert of_kind(Ended, first)[0].in_memory == ((0, 4), (0, 2))
+    assert of_kind(Ended, bench.run(ORIGIN))[0].in_memory == ((1, 3), (0, 2), (0, 4))
+    bench.executor.close()
+    assert bench.executor.memory.places() == ()
+
+
+def test_state_is_measured_from_memory_when_only_evaluation_is_asked(tmp_path: Path) -> None:
+    bench = Bench(Counter, tmp_path)
+    bench.run(batch(stage(0, 0, 2, RISING), stage(0, 2, 4, RISING)))
+    (tmp_path / "0-2-1.safetensors").unlink()
+    reports = bench.run(batch(stage(0, 2, 2, RISING), origin=(0, 2), checkpoint="0-2-1.safetensors"))
+    assert [(each.step, each.metrics) for each in of_kind(Reached, reports)] == [(2, {"count": 2.0})]
+    values = {"lr": 0.02, "size": 4}
+    assert calls(bench) == [("build", values), ("load", 2), ("setup", values), ("evaluate", 2)]
 
 
 # Reports
@@ -259,7 +328,7 @@ def test_executor_saves_no_place_twice_when_told_to_stop_at_a_boundary(tmp_path:
 def test_executor_does_nothing_when_told_to_stop_before_it_began(tmp_path: Path) -> None:
     bench = Bench(Counter, tmp_path)
     bench.executor.stop()
-    assert bench.run(batch(stage(0, 0, 2))) == [Ended(7, 0, None, 0.0)]
+    assert bench.run(batch(stage(0, 0, 2))) == [Ended(7, 0, None)]
     assert len(of_kind(Stepped, bench.run(batch(stage(0, 0, 2))))) == 2  # the next batch is not concerned
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -79,7 +80,7 @@ def test_executor_reports_where_and_at_which_step_the_trainer_failed(
     assert (failed.lease, failed.where, failed.node) == (7, place, node)
     assert (failed.step_failed, failed.steps_run) == (step_failed, steps_run)
     assert [each.step for each in of_kind(Reached, reports)] == reached
-    assert reports[-2:] == [failed, Ended(7, steps_run, None, of_kind(Ended, reports)[0].start_s)]
+    assert reports[-2:] == [failed, Ended(7, steps_run, None, in_memory=of_kind(Ended, reports)[0].in_memory)]
     assert bench.executor.held is None
     assert bench.executor.live is None
 
@@ -177,3 +178,26 @@ def test_executor_reports_a_failure_and_stops_when_a_file_cannot_be_written(tmp_
     assert not of_kind(Reached, reports)
     assert reports[-2] == failed
     assert of_kind(Ended, reports)[0].held is None
+
+
+def test_executor_offers_no_state_whose_file_could_not_be_written(tmp_path: Path) -> None:
+    bench = Bench(Counter, tmp_path)
+    bench.run(batch(stage(0, 0, 2), stage(0, 2, 4)))
+    (tmp_path / "fork-1-6-1.safetensors").mkdir()  # a folder where a file is to be
+    order = batch(stage(1, 4, 5), stage(1, 5, 6), stage(1, 6, 7), origin=(0, 4), checkpoint="0-4-1.safetensors")
+    reports = bench.run(order)
+    assert [(each.where, each.step_failed) for each in of_kind(Failed, reports)] == [("save", 6)]
+    [ended] = of_kind(Ended, reports)
+    assert (ended.held, ended.in_memory) == (None, ((1, 5), (0, 4), (0, 2)))
+    missing = replace(order, stages=order.stages[2:], origin=(1, 6), checkpoint="fork-1-6-1.safetensors")
+    [failed] = of_kind(Failed, bench.run(missing))
+    assert failed.where == "load"
+
+
+def test_executor_forks_from_memory_after_a_failure(tmp_path: Path) -> None:
+    bench = Bench(faulty("train", 3), tmp_path)
+    reports = bench.run(batch(stage(0, 0, 2), stage(0, 2, 4)))
+    assert [(each.held, each.in_memory) for each in of_kind(Ended, reports)] == [(None, ((0, 2),))]
+    (tmp_path / "0-2-1.safetensors").unlink()
+    reports = bench.run(batch(stage(1, 2, 3), origin=(0, 2), checkpoint="0-2-1.safetensors"))
+    assert [each.step for each in of_kind(Reached, reports)] == [3]
