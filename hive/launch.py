@@ -163,6 +163,7 @@ class InlineTraining:
     expects."""
 
     def __init__(self, trainer_class: type[Trainer], opening: OpenRun, root: Root) -> None:
+        from hive.storage.folders import LocalFolder
         from hive.training.executor import Executor
 
         source = opening.source
@@ -173,7 +174,7 @@ class InlineTraining:
             seed=source.seed,
             fixed=source.fixed,
             threads=source.threads,
-            folder=root.checkpoints_path,
+            folder=LocalFolder(root.checkpoints_path),
             report=self.report,
             eval_every=source.eval_every,
             checkpoint_every_s=source.checkpoint_every_s,
@@ -223,11 +224,13 @@ async def inline(
     # Loaded here: a run on processes has them in its processes, and begins a tenth of a second sooner.
     from hive.actors.coordinator import Coordinator, CoordinatorSettings
     from hive.actors.trainer import TrainerActor
+    from hive.storage.folders import claim
     from hive.storage.lmdb_store import LmdbStore
     from hive.storage.root import Root
 
     with Root.acquire(options.root, wait_s=OWNER_WAIT_S) as root:
         store = LmdbStore(root.store_path)
+        claim(store, str(root.checkpoints_path))
         settings = CoordinatorSettings(lease_s=float("inf"), close_runs=str(root.path) not in owned)
         owned.add(str(root.path))
         hub = Hub()

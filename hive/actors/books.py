@@ -16,6 +16,7 @@ from hive.planner.search_plan import Node, Place, Wanter
 from hive.storage.records import (
     AnnouncementRecord,
     AnswerRecord,
+    CheckpointFolder,
     CounterRecord,
     HeldRecord,
     LeaseRecord,
@@ -46,7 +47,7 @@ class Books:
         unsettled: something happened after which somebody may get a batch.
     """
 
-    def __init__(self, store: Store, now: float, lease_s: float, checkpoints: str) -> None:
+    def __init__(self, store: Store, now: float, lease_s: float, checkpoints: CheckpointFolder) -> None:
         self.plans: dict[str, LivePlan] = {}
         self.runs: dict[str, Run] = {}
         self.leases = LeaseTable(lease_s)

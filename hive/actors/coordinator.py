@@ -47,6 +47,7 @@ from hive.actors.messages import (
 from hive.actors.sessions import Sessions
 from hive.actors.sharing import Sharing
 from hive.actors.status import status
+from hive.storage.records import NOWHERE, CheckpointFolder
 from hive.storage.store import Store
 
 __all__ = ["AggregatorAt", "Coordinator", "CoordinatorSettings"]
@@ -65,7 +66,7 @@ class CoordinatorSettings:
         lease_s: how long a trainer may go without a sign of life before its batch is given to another; seconds.
         beat_s: how often leases are looked at; seconds.
         attempts_max: leases lost on one stage (>= 1) before the requests behind it fail.
-        checkpoints: the folder of the checkpoint files, for trainers; "" where they know it.
+        checkpoints: where the checkpoint files are, for trainers; nowhere if they know it.
         close_runs: whoever had to do with the runs and batches left open in the store is dead. Runs that were done are
             closed, others wait for one that goes on from them. The batches are over; no trainer is to blame, so no
             loss is counted.
@@ -75,7 +76,7 @@ class CoordinatorSettings:
     lease_s: float = 30.0
     beat_s: float = 1.0
     attempts_max: int = 3
-    checkpoints: str = ""
+    checkpoints: CheckpointFolder = NOWHERE
     close_runs: bool = False
 
 

@@ -196,14 +196,16 @@ class Dispatch:
         self.books.fail(plan, plan.tree.blocked(place), error, turn)
 
     def on_trainer_broken(self, sender: str, message: TrainerBroken, now: float, turn: Turn) -> None:
-        """The plan's trainer class cannot be had: nothing that is pending can be answered."""
-        if message.trainer in self.books.staff.gone:
+        """A machine has not the plan's code, or does not see its checkpoints. If no machine does, nothing that is
+        pending can be answered."""
+        staff = self.books.staff
+        if message.trainer in staff.gone:
             return
-        self.books.staff.trainers.pop(message.trainer, None)
+        staff.trainers.pop(message.trainer, None)
         plan = self.books.plans.get(message.plan)
-        if plan is not None:
+        if staff.misfit(message.trainer, message.plan) and plan is not None:
             self.books.fail(plan, list(plan.tree.pending), message.error, turn)
-        self.books.staff.retire(message.trainer, turn)
+        staff.retire(message.trainer, turn)
 
     # -- nodes --------------------------------------------------------------------------------------------------
 

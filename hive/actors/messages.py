@@ -44,7 +44,7 @@ from hive.actors.parts import (
     Stages,
     Weight,
 )
-from hive.storage.records import CheckpointFile, RunCounts, TrainerSource
+from hive.storage.records import CheckpointFile, CheckpointFolder, RunCounts, TrainerSource
 
 __all__ = [
     "MESSAGES", "WEIGHT_MAX", "WEIGHT_MIN", "Amend", "Amended", "Announce", "AnnouncedTrial", "Applied", "Ask",
@@ -383,7 +383,7 @@ class StartTrainer(Message, frozen=True):
 
     Attributes:
         fingerprint: of the plan's code; a trainer whose code has another one refuses to train.
-        checkpoints: the folder of the checkpoint files.
+        checkpoints: where the checkpoint files are.
         incarnation: of the node manager that it is for. An order that comes late must not start a dead trainer again,
             under whose name files were written.
     """
@@ -393,7 +393,7 @@ class StartTrainer(Message, frozen=True):
     plan: Name
     source: TrainerSource
     fingerprint: str
-    checkpoints: str
+    checkpoints: CheckpointFolder
     incarnation: Name
 
 

@@ -50,6 +50,7 @@ class Sessions:
             if not self.succession.known(message, now):
                 return  # it is said again
             plan, note = self.plan_for(message, now, turn)
+            self.books.staff.try_again(plan.name)
             record = RunRecord(message.run, message.study, plan.name, now, applied=1, weight=message.weight, note=note)
             self.succession.begin(self.books.add_run(record, now), now, turn)
         run = self.hear(message.run, sender, now, turn)

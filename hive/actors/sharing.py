@@ -51,9 +51,9 @@ class Sharing:
         while (found := self.least_served([plan for plan in plans if idle[plan.name]])) is not None:
             plan, study = found
             trainer = idle[plan.name].pop(0)
-            place, other = self.books.staff.place_of(trainer.name), self.owed(plan, study, plans)
-            if place is not None and other is not None:
-                self.hire(other, place, turn)
+            other = self.owed(plan, study, plans, trainer)
+            if other is not None:
+                self.hire(*other, turn)
             else:
                 self.grant(plan, study, trainer, now, turn)
         self.shares.leave({study for plan in plans for study in self.ready(plan)})
@@ -113,18 +113,23 @@ class Sharing:
         coming = self.books.staff.coming(plan.name, self.books.leases)
         return min(self.shares.usage[study] + coming * TURN_S / self.weight(study) for study in self.ready(plan))
 
-    def owed(self, plan: LivePlan, study: Study, plans: list[LivePlan]) -> LivePlan | None:
-        """The plan that an idle trainer's device should move to, although its own has work for a study: one that has
-        fewer devices for its weight, and whose least served study lacks more than a turn for each trainer that is
-        coming; None if there is none."""
+    def owed(
+        self, plan: LivePlan, study: Study, plans: list[LivePlan], trainer: Trainer
+    ) -> tuple[LivePlan, tuple[str, int]] | None:
+        """The plan that an idle trainer's device should move to, although its own has work for a study, and the device:
+        a plan that has fewer devices for its weight, and whose least served study lacks more than a turn for each
+        trainer that is coming; None if there is none."""
         staff, leases = self.books.staff, self.books.leases
+        place = staff.place_of(trainer.name)
         claims = [other for other in plans if other is not plan and self.lacking(other) > 0]
-        if not claims:
+        if place is not None:
+            claims = [other for other in claims if staff.fits(place[0], other.name)]
+        if place is None or not claims:
             return None
         other = min(claims, key=self.claim)
         least = min(self.ready(other), key=lambda each: self.shares.usage[each])
         enough = self.shares.owed_s(least, study) >= TURN_S * (1 + staff.coming(other.name, leases))
-        return other if enough and self.devices_held(other) < self.devices_held(plan) else None
+        return (other, place) if enough and self.devices_held(other) < self.devices_held(plan) else None
 
     def devices_held(self, plan: LivePlan) -> float:
         """Trainers of a plan, for each unit of its waiting studies' weight."""

@@ -6,13 +6,20 @@ serves one plan for its whole life. It must not know runs, sequences, or the sta
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from hive.actors.actor import Turn
 from hive.actors.leases import LeaseTable
-from hive.actors.messages import LeaseEnded, NodeBeat, NodeWelcome, RetireTrainer, StartTrainer, TrainerBeat
+from hive.actors.messages import (
+    LeaseEnded,
+    NodeBeat,
+    NodeWelcome,
+    RetireTrainer,
+    StartTrainer,
+    TrainerBeat,
+)
 from hive.planner.search_plan import Place
-from hive.storage.records import PlanRecord
+from hive.storage.records import CheckpointFolder, PlanRecord
 
 __all__ = ["Assigned", "Staff", "Trainer"]
 
@@ -55,7 +62,7 @@ class Assigned:
 @dataclass(slots=True)
 class Node:
     """A node manager and its slots. `beats`: the number of its last beat; `heard`: when that came, in Unix time;
-    `leaving`: it is about to end, and gets nothing more to do."""
+    `leaving`: it is about to end, and gets nothing more to do; `unfit`: plans that its machine cannot train for."""
 
     address: str
     incarnation: str
@@ -63,19 +70,20 @@ class Node:
     beats: int = 0
     heard: float = 0.0
     leaving: bool = False
+    unfit: set[str] = field(default_factory=set)
 
 
 class Staff:
     """All nodes and trainers that were heard of since the coordinator began.
 
     Args:
-        checkpoints: the folder of the checkpoint files, for trainers.
+        checkpoints: where the checkpoint files are, for trainers.
 
     Attributes:
         gone: trainers that ended or were replaced: what they said may still be under way.
     """
 
-    def __init__(self, checkpoints: str = "") -> None:
+    def __init__(self, checkpoints: CheckpointFolder) -> None:
         self.checkpoints = checkpoints
         self.nodes: dict[str, Node] = {}
         self.trainers: dict[str, Trainer] = {}
@@ -170,11 +178,29 @@ class Staff:
         return [t for t in there if not self.leaving(t.node)]
 
     def places_for(self, plan: str, leases: LeaseTable) -> list[tuple[str, int]]:
-        """The (node, slot) where a trainer for a plan could be started: free ones, then idle ones of other plans."""
-        slots = [(node, i, slot) for node, known in self.staying() for i, slot in enumerate(known.slots)]
+        """The (node, slot) where a trainer for a plan could be started: free ones, then idle ones of other plans. Where
+        no node is fit all are tried again, and the reason is told again."""
+        fit = [(name, node) for name, node in self.staying() if plan not in node.unfit] or self.staying()
+        slots = [(name, i, slot) for name, node in fit for i, slot in enumerate(node.slots)]
         idle = self.idle_slots(leases)
         free = [(node, i) for node, i, slot in slots if slot is None]
         return free + [(node, i) for node, i, slot in slots if slot in idle and slot.heard and slot.plan != plan]
+
+    def misfit(self, trainer: str, plan: str) -> bool:
+        """A trainer cannot train for its plan, so no other of its node can. Whether no node is left that could."""
+        place = self.place_of(trainer)
+        if place is not None:
+            self.nodes[place[0]].unfit.add(plan)
+        return all(plan in node.unfit for _, node in self.staying())
+
+    def fits(self, node: str, plan: str) -> bool:
+        """Whether a node could train for a plan, as far as is known."""
+        return plan not in self.nodes[node].unfit
+
+    def try_again(self, plan: str) -> None:
+        """What kept nodes from training for a plan may have been put right."""
+        for node in self.nodes.values():
+            node.unfit.discard(plan)
 
     def leaving(self, node: str) -> bool:
         """Whether a node manager is about to end."""

@@ -26,6 +26,7 @@ class CoordinatorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     lease_s: float = 30.0
     session_lease_s: float = 60.0
     attempts_max: int = 3
+    checkpoint_url: str = ""
 
 
 class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +38,9 @@ class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     logs: str = ".hive/logs"
     log_bytes_max: Annotated[int, msgspec.Meta(ge=1000)] = 10_000_000
     snapshot_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = SNAPSHOT_BYTES_MAX
+    cache: str = ".hive/cache"
+    cache_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 20_000_000_000
+    code: str = ""
 
 
 class TrainerArguments(msgspec.Struct, frozen=True):
@@ -45,18 +49,16 @@ class TrainerArguments(msgspec.Struct, frozen=True):
     Attributes:
         node: its node manager's name.
         device: where it trains.
-        coordinator: the coordinator's address.
         node_address: its node manager's address, for curves.
         start: the coordinator's order.
-        snapshot_bytes_max: host memory for states to go back to, in bytes.
+        worker: what its node manager was told.
     """
 
     node: str
     device: str
-    coordinator: str
     node_address: str
     start: StartTrainer
-    snapshot_bytes_max: int
+    worker: WorkerFile
 
 
 File = TypeVar("File", CoordinatorFile, WorkerFile)

@@ -22,6 +22,7 @@ from hive.actors.processes import EXIT_USAGE, Child, end_with_parent, keep_runni
 from hive.actors.runtime import Runtime, ZmqNetwork
 from hive.cli.arguments import CoordinatorFile, read_config
 from hive.errors import HiveError
+from hive.storage.folders import claim
 from hive.storage.lmdb_store import LmdbStore
 from hive.storage.root import Root
 
@@ -75,7 +76,7 @@ async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
         session_lease_s=file.session_lease_s,
         lease_s=file.lease_s,
         attempts_max=file.attempts_max,
-        checkpoints=str(root.checkpoints_path),
+        checkpoints=claim(store, file.checkpoint_url or str(root.checkpoints_path)),
         close_runs=close_runs,
     )
     network = ZmqNetwork(zmq.Context(), "coordinator", file.listen)

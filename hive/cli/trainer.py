@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +20,18 @@ import msgspec
 import zmq
 
 from hive.actors.actor import Called, JobReported, Leave
-from hive.actors.messages import StartTrainer
 from hive.actors.processes import end_with_parent
 from hive.actors.runtime import Runtime, ZmqNetwork
 from hive.actors.trainer import Left, TrainerActor
 from hive.cli.arguments import TrainerArguments
 from hive.errors import HiveError, StudyError
+from hive.storage.folders import Folder, open_folder
+from hive.storage.records import TrainerSource
 from hive.training.executor import Executor
 from hive.training.fingerprint import fingerprint
 from hive.training.prints import tell_prints
 from hive.training.reports import Evaluated, Stepped
-from hive.training.source import TrainerLocation, find_trainer
+from hive.training.source import TrainerLocation, find_trainer, module_name
 from hive.training.trainer import Trainer
 
 __all__ = ["main"]
@@ -72,16 +74,17 @@ def main() -> int:
     end_with_parent()
     jobs = QueuedTraining()
     tell_prints(jobs.context)
-    trainer_class, broken = load(given.start)
+    trainer_class, folder, broken = load(given)
     here = Messages(given, broken)
     leave_when_told(jobs, here)
     thread = threading.Thread(target=here.run, args=(jobs,), name="messages", daemon=True)
     thread.start()
     here.ready.wait()
-    if trainer_class is None:
+    if trainer_class is None or folder is None:
+        print(f"hive: {broken}", file=sys.stderr)
         thread.join()
         return 1
-    executor = jobs.executor = make_executor(trainer_class, given, here)
+    executor = jobs.executor = make_executor(trainer_class, folder, given, here)
     while True:
         for _ in executor.run(jobs.orders.get()):
             pass
@@ -120,19 +123,32 @@ def read_exactly(count: int) -> bytes:
     return data
 
 
-def load(order: StartTrainer) -> tuple[type[Trainer] | None, str | None]:
-    """The trainer's class, or why it cannot be had."""
-    source = order.source
+def load(given: TrainerArguments) -> tuple[type[Trainer] | None, Folder | None, str | None]:
+    """The trainer's class and the folder of its checkpoints, or why they cannot be had here."""
+    order, worker = given.start, given.worker
+    location = location_here(order.source, worker.code)
     try:
-        found = find_trainer(TrainerLocation(source.path, source.module, source.qualname, source.search))
+        found = find_trainer(location)
         if fingerprint(found).digest != order.fingerprint:
-            raise StudyError(f"{source.path} has changed since this run began: run the study again")
+            raise StudyError(f"{location.path} is not, or not any more, what the study was run with: run it again")
+        folder = open_folder(order.checkpoints, Path(worker.cache), worker.cache_bytes_max)
     except HiveError as error:
-        return None, str(error)
-    return found, None
+        return None, None, f"{given.node}: {error}"
+    return found, folder, None
 
 
-def make_executor(trainer_class: type[Trainer], given: TrainerArguments, here: Messages) -> Executor:
+def location_here(source: TrainerSource, code: str) -> TrainerLocation:
+    """Where the trainer's class is on this machine. `code`: a folder to look in first, "" for none."""
+    location = TrainerLocation(source.path, source.module, source.qualname, source.search)
+    if not code:
+        return location
+    folder = Path(code).absolute()
+    file = Path(source.path)
+    here = folder / (file.name if source.module == module_name(file) else f"{source.module.replace('.', '/')}.py")
+    return replace(location, path=str(here), search=(str(folder), *source.search)) if here.is_file() else location
+
+
+def make_executor(trainer_class: type[Trainer], folder: Folder, given: TrainerArguments, here: Messages) -> Executor:
     """The executor of this process's plan."""
     source = given.start.source
     return Executor(
@@ -141,11 +157,11 @@ def make_executor(trainer_class: type[Trainer], given: TrainerArguments, here: M
         seed=source.seed,
         fixed=source.fixed,
         threads=source.threads,
-        folder=Path(given.start.checkpoints),
+        folder=folder,
         report=here.report,
         eval_every=source.eval_every,
         checkpoint_every_s=source.checkpoint_every_s,
-        snapshot_bytes_max=given.snapshot_bytes_max,
+        snapshot_bytes_max=given.worker.snapshot_bytes_max,
     )
 
 
@@ -186,7 +202,7 @@ class Messages:
     async def serve(self, jobs: QueuedTraining) -> None:
         given, order = self.given, self.given.start
         network = ZmqNetwork(zmq.Context(), f"trainer:{order.trainer}")
-        network.connect("coordinator", given.coordinator)
+        network.connect("coordinator", given.worker.connect)
         network.connect("node", given.node_address)
         actor = TrainerActor(order.trainer, given.node, order.plan, broken=self.broken)
         self.runtime = Runtime(actor, network, jobs=jobs, deliver=self.left)

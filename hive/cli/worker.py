@@ -129,7 +129,7 @@ def trainer_process(order: TrainerOrder, file: WorkerFile, node: str) -> tuple[l
     The hash seed is fixed, so that iterating over a set is the same in each process; each has its threads and no more.
     """
     source = order.start.source
-    given = TrainerArguments(order.node, order.device, file.connect, node, order.start, file.snapshot_bytes_max)
+    given = TrainerArguments(order.node, order.device, node, order.start, file)
     data = msgspec.msgpack.encode(given)
     threads = str(source.threads)
     environment = {"PYTHONHASHSEED": "0", "PYTHONUNBUFFERED": "1"}

@@ -10,7 +10,6 @@ This module must not know what a trainer, a stage or a lease is. torch is loaded
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import struct
@@ -23,6 +22,7 @@ import msgspec
 
 from hive.errors import CheckpointError
 from hive.storage.buffers import IN_FLIGHT_MAX, BorrowedBuffer, Buffer, Pool, Values
+from hive.storage.durable import write_durably
 from hive.storage.leaves import Layout, UnstorableLeafError, survey
 from hive.storage.skeleton import Packer, canonical, pack_plain, place_of, unpack
 
@@ -177,41 +177,6 @@ def file_header(layout: Layout, skeleton: bytes, state_digest: str) -> bytes:
     header = own[:-1] + layout.entries + b"}"
     header += b" " * (-(8 + len(header)) % HEADER_ALIGN)
     return struct.pack("<Q", len(header)) + header
-
-
-def write_durably(path: Path, parts: list[Any]) -> None:
-    """Write under another name, sync, rename, sync the folder."""
-    draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        make_folder(path.parent)
-        with draft.open("wb", buffering=0) as file:
-            for part in parts:
-                rest = memoryview(part)
-                while rest:
-                    rest = rest[file.write(rest) :]
-            os.fsync(file.fileno())
-        draft.replace(path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            draft.unlink()
-        raise
-    sync_folder(path.parent)
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder, durably, with those above it."""
-    if not folder.is_dir():
-        make_folder(folder.parent)
-        folder.mkdir(exist_ok=True)
-        sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def read_checkpoint(path: Path, device: str = "cpu") -> tuple[Any, dict[str, Any]]:

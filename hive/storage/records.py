@@ -13,9 +13,11 @@ from hive.errors import StoreError
 
 __all__ = [
     "FORMAT",
+    "NOWHERE",
     "AnnouncementRecord",
     "AnswerRecord",
     "CheckpointFile",
+    "CheckpointFolder",
     "CounterRecord",
     "CurveRecord",
     "EntryKind",
@@ -26,6 +28,7 @@ __all__ = [
     "NodeRecord",
     "PlanRecord",
     "Record",
+    "RootRecord",
     "RunCounts",
     "RunRecord",
     "StandingRecord",
@@ -97,6 +100,22 @@ class CheckpointFile(msgspec.Struct, frozen=True):
     device: str = "cpu"
     threads: int = 1
     capability: str = ""
+
+
+class CheckpointFolder(msgspec.Struct, frozen=True):
+    """Where the checkpoint files of a root are.
+
+    Attributes:
+        where: a path or a URL.
+        root_id: the root's id, which the folder is marked with.
+    """
+
+    where: str
+    root_id: str
+
+
+NOWHERE = CheckpointFolder("", "")
+"""For a coordinator whose trainers are told otherwise."""
 
 
 class TrainerSource(msgspec.Struct, frozen=True):
@@ -368,6 +387,23 @@ class CounterRecord(Record, frozen=True):
     def key(self) -> Key:
         """By name."""
         return (self.name,)
+
+
+class RootRecord(Record, frozen=True):
+    """What tells this root from all others.
+
+    Attributes:
+        id: drawn when the store is made.
+        claimed: whether a folder for checkpoints was marked with it.
+    """
+
+    table: ClassVar[str] = "root"
+    id: str
+    claimed: bool = False
+
+    def key(self) -> Key:
+        """There is one."""
+        return ("id",)
 
 
 class CurveRecord(Record, frozen=True):

@@ -16,11 +16,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hive.errors import CheckpointError
 from hive.storage.checkpoints import Pool, Snapshot, write_checkpoint
+from hive.storage.folders import Folder
 from hive.training.calls import Broken, call
 from hive.training.live import Live, Settings
 from hive.training.memory import SNAPSHOT_BYTES_MAX, Kept, Memory
@@ -124,7 +123,7 @@ class Executor:
         seed: int,
         fixed: dict[str, Any],
         threads: int,
-        folder: Path,
+        folder: Folder,
         report: Callable[[Report], None],
         metric: str | None = None,
         eval_every: int | None = None,
@@ -140,7 +139,7 @@ class Executor:
             seed: the study's seed.
             fixed: the study's fixed settings; each instance gets a copy.
             threads: CPU threads for torch.
-            folder: where checkpoints are; made if missing.
+            folder: where checkpoints are.
             report: gets each report; called from two threads.
             metric: the study's metric, which `evaluate` must return; None for any.
             eval_every: evaluate whenever the step is a multiple of it, in steps; None for at boundaries only.
@@ -149,7 +148,6 @@ class Executor:
             clock: seconds; for `checkpoint_every_s` and the durations in reports.
         """
         self.settings = Settings(trainer_class, device, seed, fixed, threads, metric)
-        folder.mkdir(parents=True, exist_ok=True)
         self.folder, self.report, self.clock = folder, report, clock
         self.eval_every, self.checkpoint_every_s = eval_every, checkpoint_every_s
         self.live: Live | None = None
@@ -267,7 +265,7 @@ class Executor:
         if (kept := self.memory.find(batch.checkpoint)) is not None:
             live.load_copy(kept)
         elif batch.checkpoint is not None:
-            live.load(call("load", self.path, batch.checkpoint))
+            live.load(call("load", self.folder.get, batch.checkpoint))
             lease.load_s = self.clock() - lease.began
         if stage.start == stage.end:
             live.put_in_force(dict(batch.build_values))
@@ -326,13 +324,6 @@ class Executor:
                 raise
         return copied, extras, metrics, (self.clock() - copied_at if measured else 0.0, copied_at - began)
 
-    def path(self, name: str) -> Path:
-        """A checkpoint's path; it stays inside the folder, whatever the name."""
-        path = (self.folder / name).resolve()
-        if not path.is_relative_to(self.folder.resolve()):
-            raise CheckpointError(f"the checkpoint's name {name!r} leads out of its folder")
-        return path
-
     # In the writer's thread:
 
     def write(self, lease: Lease, copied: Snapshot, extras: dict[str, Any], name: str | None, told: Reached) -> None:
@@ -344,7 +335,7 @@ class Executor:
             if name is None:
                 told = replace(told, digest=copied.digest())
             else:
-                digest, size = write_checkpoint(self.path(name), copied, extras)
+                digest, size = self.folder.put(name, lambda path: write_checkpoint(path, copied, extras))
                 file = CheckpointFile(name, size, digest, **extras["made_on"])
                 told = replace(told, digest=digest, checkpoint=file)
         except Exception as error:  # any: nobody else would see it, and training must not go on as if it were saved

@@ -19,6 +19,7 @@ from hive.planner.pieces import Form, Value
 from hive.planner.sequences import Sequence
 from hive.planner.space import Config
 from hive.storage.checkpoints import read_checkpoint
+from hive.storage.folders import LocalFolder
 from hive.training.executor import Executor
 from hive.training.live import Live, Settings
 from hive.training.reports import BatchOrder, Failed, Metrics, Place, Reached, Report, StageOrder
@@ -183,7 +184,7 @@ def train(
         seed=settings.seed,
         fixed=settings.fixed,
         threads=settings.threads,
-        folder=subject.folder,
+        folder=LocalFolder(subject.folder),
         report=reports.append,
         metric=settings.metric,
         eval_every=eval_every,

@@ -239,6 +239,47 @@ def test_broken_trainer_fails_what_its_plan_waits_for_and_is_retired() -> None:
     assert len(told(lockstep)) == 1
 
 
+class TwoMachines(Lockstep):
+    """A run that asks for two trials, and a trainer for each, of which the first has not the code."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open()
+        self.node_beat(1, None)
+        self.say("other", NodeBeat("other", "first", [Slot("cpu", None)], 1))
+        self.ask("run", (0, STRAIGHT, 5), (1, OTHER, 5))
+        (order,), (self.order,) = self.heard("node", StartTrainer), self.heard("other", StartTrainer)
+        self.break_down(order.trainer, "no module named toy")
+        self.say("node", TrainerExited("node", 1, order.trainer, 0))
+        self.node_beat(2, None)
+
+    def break_down(self, trainer: str, why: str) -> None:
+        self.say(trainer, TrainerBroken(trainer, "key-1", why))
+
+
+def test_plan_is_trained_by_the_machine_that_can_when_another_has_not_its_code() -> None:
+    machines = TwoMachines()
+    assert machines.heard("node", StartTrainer) == []
+    trainer = machines.trainer(machines.order.trainer)
+    for _ in range(2):
+        trainer.take()
+        trainer.train(5)
+    assert [error for _, _, error in told(machines)] == [None, None]
+
+
+def test_plan_fails_when_the_last_machine_that_could_train_it_cannot_any_more() -> None:
+    machines = TwoMachines()
+    machines.break_down(machines.order.trainer, "the code was removed")
+    assert [error for _, _, error in told(machines)] == ["the code was removed"] * 2
+
+
+def test_machine_is_tried_again_when_the_study_is_run_again() -> None:
+    machines = TwoMachines()
+    machines.open("again")
+    machines.ask("again", (0, STRAIGHT, 5))
+    assert len(machines.heard("node", StartTrainer)) == 1
+
+
 def test_trainers_that_never_get_to_speak_fail_the_plan_after_as_many_as_are_allowed() -> None:
     lockstep = Lockstep(CoordinatorSettings(attempts_max=2))
     lockstep.open()

@@ -28,13 +28,14 @@ from hive.actors.messages import (
     TrainerExited,
 )
 from hive.actors.node import NodeActor, TrainerOrder
+from hive.storage.records import CheckpointFolder
 from tests.actors.fake_cluster import SOURCE
 
 BEAT = TimerFired("beat")
 
 
 def order(trainer: str, slot: int = 0, incarnation: str = "first") -> StartTrainer:
-    return StartTrainer(slot, trainer, "key-1", SOURCE, "print", "folder", incarnation)
+    return StartTrainer(slot, trainer, "key-1", SOURCE, "print", CheckpointFolder("folder", "root"), incarnation)
 
 
 class Node:

@@ -6,8 +6,10 @@ from hive.actors.actor import Send, Turn
 from hive.actors.leases import LeaseTable
 from hive.actors.messages import Message, NodeBeat, NodeWelcome, RetireTrainer, Slot, StartTrainer, TrainerBeat
 from hive.actors.staff import Staff
-from hive.storage.records import LeaseRecord, PlanRecord
+from hive.storage.records import CheckpointFolder, LeaseRecord, PlanRecord
 from tests.actors.fake_cluster import SOURCE
+
+FOLDER = CheckpointFolder("folder", "root")
 
 
 def plan(name: str) -> PlanRecord:
@@ -15,14 +17,14 @@ def plan(name: str) -> PlanRecord:
 
 
 def order(slot: int, trainer: str, plan_name: str = "p") -> StartTrainer:
-    return StartTrainer(slot, trainer, plan_name, SOURCE, "print", "folder", "first")
+    return StartTrainer(slot, trainer, plan_name, SOURCE, "print", FOLDER, "first")
 
 
 class Office:
     """A staff, its leases, and what it says."""
 
     def __init__(self) -> None:
-        self.staff = Staff("folder")
+        self.staff = Staff(FOLDER)
         self.leases = LeaseTable(30.0)
         self.now = 100.0
         self.beats = 0

@@ -22,6 +22,7 @@ from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Piecewise
 from hive.planner.space import Config, segments
 from hive.planner.stage_tree import Stage, build
+from hive.storage.records import NOWHERE
 from tests.actors.fake_cluster import assert_adds_up, repeated
 from tests.actors.lockstep import HandTrainer, Lockstep
 from tests.planner.strategies import constant_sequences, trials
@@ -262,7 +263,7 @@ class History:
     def assert_same_when_loaded(self) -> None:
         """What the store says is what the coordinator knows."""
         live = self.lockstep.books
-        loaded = Books(self.lockstep.store, self.lockstep.now, 30.0, "")
+        loaded = Books(self.lockstep.store, self.lockstep.now, 30.0, NOWHERE)
         assert facts(loaded) == facts(live)
 
 

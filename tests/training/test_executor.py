@@ -17,6 +17,7 @@ import torch
 
 from hive.planner.pieces import Value
 from hive.storage.checkpoints import read_checkpoint
+from hive.storage.folders import LocalFolder
 from hive.training.executor import Executor
 from hive.training.isolation import seed_for
 from hive.training.reports import BatchOrder, Ended, Evaluated, Failed, Reached, Report, StageOrder, Stepped
@@ -136,7 +137,7 @@ def forked(bench: Bench, *, keep_file: bool = False) -> list[Report]:
     """Train to step 4 with a boundary at 2, and then from 2 on; without the file unless it is to stay."""
     bench.run(batch(stage(0, 0, 2, RISING), stage(0, 2, 4, RISING)))
     if not keep_file:
-        Path(bench.executor.folder, "0-2-1.safetensors").unlink()
+        bench.executor.folder.get("0-2-1.safetensors").unlink()
     return bench.run(ORIGIN)
 
 
@@ -221,7 +222,7 @@ def test_executor_reports_a_boundary_when_its_file_is_durable(tmp_path: Path) ->
 
     found: list[Any] = []
     sizes: list[tuple[int, int]] = []
-    executor = Executor(Counter, device="cpu", seed=0, fixed={}, threads=1, folder=tmp_path, report=report)
+    executor = Executor(Counter, device="cpu", seed=0, fixed={}, threads=1, folder=LocalFolder(tmp_path), report=report)
     list(executor.run(batch(stage(0, 0, 2), stage(0, 2, 3))))
     executor.close()
     assert found == [{"count": 2}, {"count": 3}]

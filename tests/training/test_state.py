@@ -267,6 +267,7 @@ def test_module_keeps_an_ordered_dict_subclass_out_of_the_way(tmp_path: Path) ->
 PLAIN_TRAINER = """
 import sys
 from pathlib import Path
+from hive.storage.folders import LocalFolder
 from hive.training.executor import Executor
 from hive.training.reports import BatchOrder, StageOrder
 from hive.training.trainer import Trainer
@@ -275,7 +276,8 @@ class Plain(Trainer):
     def train(self): self.count += 1; self.seen.append((self.count,))
     def evaluate(self): return {"count": self.count}
 reports = []
-executor = Executor(Plain, device="cpu", seed=0, fixed={}, threads=1, folder=Path(sys.argv[1]), report=reports.append)
+executor = Executor(Plain, device="cpu", seed=0, fixed={}, threads=1, folder=LocalFolder(Path(sys.argv[1])),
+                    report=reports.append)
 for origin, name, stage in (
     (None, None, StageOrder(0, 0, 2, {}, True)),
     ((0, 2), "0-2-1.safetensors", StageOrder(1, 2, 3, {}, True)),

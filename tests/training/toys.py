@@ -13,6 +13,7 @@ import torch
 
 from hive.planner.pieces import Form, Value, form_from_data
 from hive.planner.sequences import Constant
+from hive.storage.folders import LocalFolder
 from hive.training.executor import Executor
 from hive.training.reports import BatchOrder, Ended, Report, StageOrder
 from hive.training.trainer import Trainer
@@ -53,7 +54,7 @@ class Bench:
     def __init__(self, trainer_class: type[Trainer], folder: Path, **options: Any) -> None:
         self.reports: queue.SimpleQueue[Report] = queue.SimpleQueue()
         settings: dict[str, Any] = {"device": "cpu", "seed": 5, "fixed": {}, "threads": 1, **options}
-        self.executor = Executor(trainer_class, folder=folder, report=self.reports.put, **settings)
+        self.executor = Executor(trainer_class, folder=LocalFolder(folder), report=self.reports.put, **settings)
 
     def run(self, order: BatchOrder, between: Callable[[int], None] = lambda step: None) -> list[Report]:
         """Run a batch to its end; `between` is called at each yield, with the number of yields before it."""
