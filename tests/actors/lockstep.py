@@ -89,7 +89,11 @@ class Lockstep:
                 case Commit(writes):
                     self.store.commit(writes)
                 case Send(to, message):
-                    self.said[to].append(message)
+                    self.deliver(to, message)
+
+    def deliver(self, to: str, message: Message) -> None:
+        """Something is said to a peer."""
+        self.said[to].append(message)
 
     def heard(self, peer: str, kind: type[M]) -> list[M]:
         """What was said to a peer since this was last asked for this kind."""
