@@ -182,7 +182,7 @@ class ClientStudy:
 
     async def keep(self) -> None:
         """Speak for the run until it is over."""
-        async with self.link.speaking(self.way, self.url, self.over) as runtime:
+        async with self.link.speaking(self.way, f"the coordinator at {self.url}", self.over) as runtime:
             finished = await first_of(self.over, runtime.failed)
             trials = [trial.number for trial in self.link.live.trials]
             if finished:

@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any
 
-from hive.actors.actor import Called
+from hive.actors.actor import Called, Silence
 from hive.actors.messages import Opened, OpenRun, Refused, RunState, Told, ToldTime
 from hive.actors.session import AnnounceCall, AskCall, AskTimeCall, CloseCall, ReleaseCall, Session
 from hive.client import LiveStudy
@@ -23,10 +23,6 @@ if TYPE_CHECKING:
     from hive.study import Study
 
 __all__ = ["Link", "Way", "first_of"]
-
-SILENCE_S = 5.0
-"""A coordinator that has not answered by then is worth a word: one of the run's own answers within a second or two, and
-one that first has to see whether an earlier run lives takes three more."""
 
 Way = Callable[[OpenRun, Session, Callable[[Any], None]], contextlib.AbstractAsyncContextManager["Runtime"]]
 """How a session reaches its coordinator: (opening, session, deliver) -> its runtime, started."""
@@ -56,7 +52,9 @@ class Link:
         self.counts = RunCounts()
         self.began = time.monotonic()
         self.noted = ""
+        self.where = ""
         self.opened = False
+        self.silent = False
         self.settled: asyncio.Event | None = None
 
     def open(self, names: tuple[str, ...]) -> OpenRun:
@@ -86,22 +84,20 @@ class Link:
 
         Args:
             way: how it reaches its coordinator.
-            where: what to call that place.
+            where: what to call that coordinator.
             work: what asks; if it ends before it asked for anything, the run has no hyper-parameters.
         """
         held = self.live.ask if isinstance(self.live.ask, Held) else self.hold()
         opening = self.opening or self.open(await held.names(work))
         session = self.session = self.session or Session(opening)
+        self.where, self.opened, self.silent = where, False, False
         async with way(opening, session, self.deliver) as runtime:
             self.live.ask = lambda call: runtime.post(Called(call))
             for call in held.calls:
                 self.live.ask(call)
-            self.opened = False
-            silence = asyncio.get_running_loop().call_later(SILENCE_S, self.say_if_unheard, where)
             try:
                 yield runtime
             finally:
-                silence.cancel()
                 self.live.drain()
                 self.live.ask = unheard
 
@@ -111,13 +107,20 @@ class Link:
         runtime.post(Called(call))
         await first_of(asyncio.ensure_future(settled.wait()), runtime.failed)
 
-    def say_if_unheard(self, where: str) -> None:
-        """A wrong address looks like a coordinator that is late: say what is waited for."""
-        if not self.opened:
-            self.say(f"nobody has answered at {where} yet: still waiting")
+    def hear(self, silent: bool) -> None:
+        """Say it when the coordinator is away, and when it is back. One that never answered may be late, or the address
+        wrong."""
+        if silent and self.opened:
+            self.say(f"{self.where} does not answer: trainers go on with the batches they have, and this run waits")
+        elif silent:
+            self.say(f"{self.where} has not answered yet: waiting for it")
+        elif self.silent:
+            self.say(f"{self.where} answers")
+        self.silent = silent
 
     def deliver(self, answer: Any) -> None:
         """What the session hands on."""
+        self.hear(isinstance(answer, Silence))
         match answer:
             case Told() | ToldTime():
                 self.live.told(answer)

@@ -211,7 +211,8 @@ class Execution:
 
     async def run(self, work: Callable[[], Awaitable[Any]]) -> Any:
         """Do the work, or stop it at Ctrl-C: at the next step first, at once when pressed again."""
-        link, where = self.link, run_options.url or "the new coordinator"
+        link, url = self.link, run_options.url
+        where = "the coordinator of this run" if url is None else f"the coordinator at {url}"
         task = asyncio.ensure_future(work())
         async with link.speaking(self.way, where, task) as runtime:
             with interrupts(lambda: self.interrupt(task)):

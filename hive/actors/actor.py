@@ -19,6 +19,7 @@ from hive.storage.records import Key, Record
 from hive.storage.store import Delete, Put, Write
 
 __all__ = [
+    "SILENT_BEATS",
     "Actor",
     "AmendJob",
     "Called",
@@ -32,12 +33,19 @@ __all__ = [
     "Quiet",
     "Received",
     "Send",
+    "Silence",
     "StartJob",
     "StartTimer",
     "StopJob",
     "TimerFired",
     "Turn",
 ]
+
+
+SILENT_BEATS = 5
+"""Beats in a row without a word of the coordinator, after which people should know. A coordinator that lives answers
+each within a second or two, and a run that first has to see whether an earlier one lives is opened after three. Beats
+are counted, not seconds: a process that was itself held up sent none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +66,12 @@ class Called:
 @dataclass(frozen=True, slots=True)
 class Leave:
     """A call: the process is to end soon. Begin nothing more, and leave what runs where nothing of it is lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """Handed on with `Deliver`: the coordinator has not answered for `SILENT_BEATS` beats. What is handed on next says
+    that it does again."""
 
 
 @dataclass(frozen=True, slots=True)

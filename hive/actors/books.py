@@ -118,6 +118,13 @@ class Books:
             turn.send(address, message)
         self.unacknowledged.clear()
 
+    def overlook(self, away_s: float) -> None:
+        """For so many seconds nobody could be heard: each has as much longer to speak."""
+        self.leases.extend(away_s)
+        self.staff.overlook(away_s)
+        for run in self.runs.values():
+            run.heard += away_s
+
     # -- what runs want ----------------------------------------------------------------------------------------
 
     def pause(self, run: Run, turn: Turn) -> None:

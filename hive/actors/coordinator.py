@@ -93,6 +93,7 @@ class Coordinator:
     def __init__(self, store: Store, now: float, settings: CoordinatorSettings | None = None) -> None:
         self.settings = settings or CoordinatorSettings()
         self.books = Books(store, now, self.settings.lease_s, self.settings.checkpoints)
+        self.handled_at = now
         sessions = Sessions(self.books)
         self.sharing = Sharing(self.books)
         dispatch = self.dispatch = Dispatch(self.books, self.sharing, self.settings.attempts_max)
@@ -134,6 +135,7 @@ class Coordinator:
     def handle(self, event: Event, now: float) -> list[Effect]:
         """A message goes to its handler; once all that came are handled, whoever is idle gets what became ready."""
         turn = Turn()
+        self.overlook(now)
         if isinstance(event, TimerFired):
             self.beat(now, turn)
         elif isinstance(event, Received):
@@ -143,6 +145,14 @@ class Coordinator:
         elif isinstance(event, Quiet):
             self.quiet(now, turn)
         return turn.effects()
+
+    def overlook(self, now: float) -> None:
+        """Its own beat comes every `beat_s`: if nothing was handled for longer, it was suspended or held up, and what
+        others said meanwhile is still to be read. That time counts as nobody's silence."""
+        away_s = now - self.handled_at - self.settings.beat_s
+        self.handled_at = now
+        if away_s > 0:
+            self.books.overlook(away_s)
 
     def quiet(self, now: float, turn: Turn) -> None:
         """All that came is handled: say so, and decide what follows from it."""

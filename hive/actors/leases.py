@@ -90,6 +90,11 @@ class LeaseTable:
         if lease is not None:
             lease.until = now + self.lease_s
 
+    def extend(self, longer_s: float) -> None:
+        """Each lease lasts so many seconds longer."""
+        for lease in self.leases.values():
+            lease.until += longer_s
+
     def expired(self, now: float) -> list[Lease]:
         """Those whose term has ended."""
         return [lease for lease in self.leases.values() if lease.until < now]

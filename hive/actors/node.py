@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hive.actors.actor import (
+    SILENT_BEATS,
     Called,
     Deliver,
     Effect,
@@ -16,6 +17,7 @@ from hive.actors.actor import (
     Leave,
     Received,
     Send,
+    Silence,
     StartJob,
     StartTimer,
     StopJob,
@@ -71,6 +73,7 @@ class NodeActor:
         self.beats = 0
         self.unnoted: list[TrainerExited] = []
         self.welcomed = ""
+        self.unanswered = 0
         self.leaving = False
 
     def start(self, now: float) -> list[Effect]:
@@ -85,6 +88,7 @@ class NodeActor:
                 for message in self.unnoted:
                     turn.send(COORDINATOR, message)
                 self.beat(turn)
+                self.count_unanswered(turn)
                 turn.do(StartTimer("beat", self.beat_s))
             case Received(_, StartTrainer() as order):
                 self.on_start_trainer(order, turn)
@@ -92,9 +96,8 @@ class NodeActor:
                 self.retire(order.trainer, turn)
             case Received(_, Noted() as noted):
                 self.unnoted = [m for m in self.unnoted if m.number != noted.number]
-            case Received(_, NodeWelcome() as welcome) if welcome.aggregator != self.welcomed:
-                self.welcomed = welcome.aggregator
-                turn.do(Deliver(welcome))
+            case Received(_, NodeWelcome() as welcome):
+                self.on_welcome(welcome, turn)
             case Received(_, Curve() as curve) if self.welcomed:
                 turn.do(Send(AGGREGATOR, curve))
             case JobEnded():
@@ -112,6 +115,19 @@ class NodeActor:
         self.beats += 1
         slots = [Slot(device, self.running.get(i)) for i, device in enumerate(self.devices)]
         turn.send(COORDINATOR, NodeBeat(self.name, self.incarnation, slots, self.beats, self.leaving))
+
+    def count_unanswered(self, turn: Turn) -> None:
+        """Each beat is answered with a welcome, unless the coordinator is away."""
+        if self.unanswered == SILENT_BEATS:
+            turn.do(Deliver(Silence()))
+        self.unanswered += 1
+
+    def on_welcome(self, welcome: NodeWelcome, turn: Turn) -> None:
+        """The coordinator is there. It is handed on if its aggregator is another, or if it had been silent."""
+        if welcome.aggregator != self.welcomed or self.unanswered > SILENT_BEATS:
+            self.welcomed = welcome.aggregator
+            turn.do(Deliver(welcome))
+        self.unanswered = 0
 
     def on_start_trainer(self, order: StartTrainer, turn: Turn) -> None:
         """Start a trainer once; what runs on its slot ends first. An order to an earlier node manager is no order."""

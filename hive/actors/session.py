@@ -1,13 +1,24 @@
 """A client's session: what a run asks is said until it is applied, and what it is told is handed on once, in order.
 
 It must not know tuners, awaiting, sockets, or clocks. Whoever awaits answers gets them as `Deliver` effects:
-`Opened`, `Told` and `ToldTime` (each number once, without gaps), `RunState`, `Refused`."""
+`Opened`, `Told` and `ToldTime` (each number once, without gaps), `RunState`, `Refused`, and `Silence` where none come."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hive.actors.actor import Called, Deliver, Effect, Event, Received, StartTimer, TimerFired, Turn
+from hive.actors.actor import (
+    SILENT_BEATS,
+    Called,
+    Deliver,
+    Effect,
+    Event,
+    Received,
+    Silence,
+    StartTimer,
+    TimerFired,
+    Turn,
+)
 from hive.actors.messages import (
     Announce,
     AnnouncedTrial,
@@ -77,6 +88,7 @@ class Session:
         self.told = 0
         self.early: dict[int, Told | ToldTime] = {}
         self.opened = False
+        self.unanswered = 0
 
     @property
     def run(self) -> str:
@@ -86,13 +98,15 @@ class Session:
     def start(self, now: float) -> list[Effect]:
         """Open the run; or come back to it over another connection, where it is opened again."""
         turn = Turn()
-        self.opened = False
+        self.opened, self.unanswered = False, 0
         self.beat(turn)
         return turn.effects()
 
     def handle(self, event: Event, now: float) -> list[Effect]:
         """A call is numbered and said; an answer is handed on when all before it were."""
         turn = Turn()
+        if isinstance(event, Received):
+            self.unanswered = 0
         match event:
             case TimerFired():
                 self.beat(turn)
@@ -137,6 +151,9 @@ class Session:
             if self.opened and message.number <= self.said_before_beat:
                 turn.send(COORDINATOR, message)
         self.said_before_beat = self.number
+        if self.unanswered == SILENT_BEATS:
+            turn.do(Deliver(Silence()))
+        self.unanswered += 1
         turn.do(StartTimer("beat", self.beat_s))
 
     def on_opened(self, message: Opened, turn: Turn) -> None:

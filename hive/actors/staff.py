@@ -152,6 +152,13 @@ class Staff:
         self.nodes = {name: node for name, node in self.nodes.items() if node.heard >= since}
         self.trainers = {name: trainer for name, trainer in self.trainers.items() if trainer.heard >= since}
 
+    def overlook(self, away_s: float) -> None:
+        """For so many seconds nobody could be heard: they count as nobody's silence."""
+        for node in self.nodes.values():
+            node.heard += away_s
+        for trainer in self.trainers.values():
+            trainer.heard += away_s
+
     def exited(self, trainer: str) -> Assigned | None:
         """A trainer's process is gone: its slot is free. What was known of it."""
         self.trainers.pop(trainer, None)

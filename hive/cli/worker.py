@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 import zmq
 
-from hive.actors.actor import Called, Leave
+from hive.actors.actor import Called, Leave, Silence
 from hive.actors.messages import NodeWelcome
 from hive.actors.node import NodeActor, TrainerOrder
 from hive.actors.processes import EXIT_USAGE, ProcessJobs, end_with_parent
@@ -74,6 +74,10 @@ async def serve(file: WorkerFile, devices: list[str], *, child: bool) -> None:
         return trainer_process(order, file, network.address)
 
     def deliver(answer: Any) -> None:
+        if isinstance(answer, Silence):
+            logging.info(
+                "the coordinator at %s does not answer: trainers go on with the batches they have", file.connect
+            )
         if isinstance(answer, NodeWelcome) and answer.aggregator:
             logging.info("the coordinator at %s is there", file.connect)
             network.connect("aggregator", answer.aggregator)

@@ -73,12 +73,20 @@ class Lockstep:
 
     def say(self, sender: str, message: Message, *, after_s: float = 0.001) -> list[Message]:
         """The coordinator handles a message: what it says to its sender."""
-        self.now += after_s
+        self.wait(after_s)
         self.carry_out(self.coordinator.handle(Received(sender, message), self.now))
         return self.said[sender]
 
+    def wait(self, seconds: float) -> None:
+        """Time passes for a coordinator that is up: it beats."""
+        end = self.now + seconds
+        while self.now + self.settings.beat_s <= end:
+            self.beat(self.settings.beat_s)
+        self.now = end
+
     def beat(self, after_s: float) -> None:
-        """Time passes, and the coordinator looks at its leases."""
+        """The coordinator looks at its leases; it is suspended if that is longer after it handled anything than it
+        wanted."""
         self.now += after_s
         self.carry_out(self.coordinator.handle(TimerFired("beat"), self.now))
 

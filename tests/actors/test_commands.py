@@ -103,7 +103,7 @@ def test_silence_and_pause_are_two_states() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 20), session_lease_s=15.0)
     command(lockstep, "pause")
     assert trainer.stop_if_told()
-    lockstep.beat(15.1)
+    lockstep.wait(16.1)
     command(lockstep, "resume")
     assert not trainer.take(), "nobody speaks for it"
     assert states(lockstep) == {"run": "silent"}

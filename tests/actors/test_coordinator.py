@@ -6,13 +6,16 @@ from dataclasses import replace
 
 from hive.actors.messages import (
     Noted,
+    Opened,
     Refused,
+    SessionBeat,
     Status,
     StatusQuery,
     TrainerBeat,
 )
 from hive.storage.records import LeaseRecord
-from tests.actors.lockstep import STRAIGHT, Lockstep, busy
+from tests.actors.fake_cluster import opening
+from tests.actors.lockstep import STRAIGHT, Lockstep, busy, told
 
 
 def test_root_that_is_opened_anew_ends_the_batches_of_the_dead_and_closes_the_runs_that_were_done() -> None:
@@ -58,3 +61,38 @@ def test_lease_and_counts_are_in_the_store_before_anybody_hears_of_them() -> Non
     assert (record.trainer, record.payer, record.ends) == (trainer.name, "run", ((0, 0, 20),))
     trainer.train()
     assert not list(lockstep.store.scan(LeaseRecord))
+
+
+def test_coordinator_that_was_suspended_for_longer_than_all_leases_gives_up_nobody() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 20), lease_s=10.0, session_lease_s=10.0)
+    lockstep.node_beat(1, trainer.name)
+    trainer.train(3)
+    lockstep.beat(1_000.0)
+    assert list(lockstep.books.leases.leases) == [1]
+    assert list(lockstep.books.staff.trainers) == [trainer.name]
+    assert list(lockstep.books.staff.nodes) == ["node"]
+    assert not lockstep.books.runs["run"].paused
+    trainer.train()
+    assert told(lockstep) == [(0, 20, None)]
+    assert lockstep.books.runs["run"].record.counts.failure == 0
+
+
+def test_those_who_stay_silent_after_a_suspended_coordinator_woke_are_given_up() -> None:
+    lockstep, _ = busy((0, STRAIGHT, 20), lease_s=10.0, session_lease_s=10.0)
+    lockstep.beat(1_000.0)
+    lockstep.wait(12.0)
+    assert not lockstep.books.leases.leases
+    assert lockstep.books.runs["run"].paused
+
+
+def test_run_that_lives_is_not_taken_for_dead_when_its_script_is_started_twice_and_the_coordinator_was_suspended() -> (
+    None
+):
+    lockstep, _ = busy((0, STRAIGHT, 20))
+    lockstep.now += 1_000.0
+    lockstep.say("copy", opening("copy", study="run"))
+    assert not lockstep.heard("copy", Opened), "the first may speak yet"
+    lockstep.say("run", SessionBeat("run", 0))
+    lockstep.say("copy", opening("copy", study="run"))
+    assert lockstep.heard("copy", Opened)
+    assert not lockstep.books.runs["run"].record.closed

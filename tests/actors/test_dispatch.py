@@ -62,7 +62,7 @@ def test_notices_are_applied_in_their_order_and_once() -> None:
 
 def test_stale_lease_s_notices_change_nothing_and_it_is_told_to_stop() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 5), lease_s=10.0)
-    lockstep.beat(10.1)
+    lockstep.wait(11.1)
     before = list(lockstep.store.entries.items())
     trainer.train(5)
     assert list(lockstep.store.entries.items()) == before
@@ -72,7 +72,7 @@ def test_stale_lease_s_notices_change_nothing_and_it_is_told_to_stop() -> None:
 
 def test_trainer_that_shows_a_stale_lease_is_told_to_stop_it() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 5), lease_s=10.0)
-    lockstep.beat(10.1)
+    lockstep.wait(11.1)
     trainer.beat()
     assert StopLease(trainer.name, 1) in lockstep.heard(trainer.name, StopLease)
 
@@ -80,7 +80,7 @@ def test_trainer_that_shows_a_stale_lease_is_told_to_stop_it() -> None:
 def test_trainer_that_beats_keeps_its_lease() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 5), lease_s=10.0)
     for _ in range(5):
-        lockstep.beat(9.0)
+        lockstep.wait(9.0)
         trainer.beat()
     assert list(lockstep.books.leases.leases) == [1]
 
@@ -88,7 +88,7 @@ def test_trainer_that_beats_keeps_its_lease() -> None:
 def test_node_manager_s_beat_keeps_the_leases_of_trainers_that_it_runs() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 5), lease_s=10.0)
     for number in range(5):
-        lockstep.beat(9.0)
+        lockstep.wait(9.0)
         lockstep.node_beat(number, trainer.name)
     assert list(lockstep.books.leases.leases) == [1]
 

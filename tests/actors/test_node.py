@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hive.actors.actor import (
+    SILENT_BEATS,
     Called,
     Deliver,
     Effect,
@@ -11,6 +12,7 @@ from hive.actors.actor import (
     Leave,
     Received,
     Send,
+    Silence,
     StartJob,
     StopJob,
     TimerFired,
@@ -155,3 +157,12 @@ def test_node_manager_that_leaves_says_so_and_starts_nothing_more() -> None:
     assert beat.leaving
     assert node.hear(order("node/1/2", slot=1)) == []
     assert any(isinstance(m, TrainerExited) for m in sent(node.handle(JobEnded("node/0/1", 0))))
+
+
+def test_silence_of_the_coordinator_is_handed_on_once_and_so_is_its_welcome_when_it_is_back() -> None:
+    node = Node()
+    node.hear(NodeWelcome("at"))
+    handed = [[e.answer for e in node.handle(BEAT) if isinstance(e, Deliver)] for _ in range(2 * SILENT_BEATS + 2)]
+    assert [each for each in handed if each] == [[Silence()]]
+    assert node.hear(NodeWelcome("at")) == [Deliver(NodeWelcome("at"))]
+    assert node.hear(NodeWelcome("at")) == []

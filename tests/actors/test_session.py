@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from hive.actors.actor import Called, Deliver, Effect, Event, Received, Send, StartTimer, TimerFired
+from hive.actors.actor import (
+    SILENT_BEATS,
+    Called,
+    Deliver,
+    Effect,
+    Event,
+    Received,
+    Send,
+    Silence,
+    StartTimer,
+    TimerFired,
+)
 from hive.actors.messages import (
     Announce,
     AnnouncedTrial,
@@ -121,3 +132,20 @@ def test_session_that_comes_back_over_another_connection_opens_its_run_again_and
     assert sent(session.start(9.0)) == [opening("run")]
     effects = session.handle(from_coordinator(OPENED), 9.1)
     assert (delivered(effects), sent(effects)) == ([OPENED], [Ask("run", 2, [])])
+
+
+def test_silence_is_handed_on_once_when_several_beats_in_a_row_had_no_answer() -> None:
+    session = session_after(from_coordinator(OPENED))
+    beats = [delivered(session.handle(BEAT, 0.0)) for _ in range(2 * SILENT_BEATS + 2)]
+    assert [place for place, handed in enumerate(beats) if handed] == [SILENT_BEATS]
+    assert beats[SILENT_BEATS] == [Silence()]
+    session.handle(from_coordinator(Applied("run", 1)), 0.0)
+    beats = [delivered(session.handle(BEAT, 0.0)) for _ in range(SILENT_BEATS + 1)]
+    assert [handed for handed in beats if handed] == [[Silence()]], "it is silent again"
+
+
+def test_coordinator_that_answers_each_beat_late_and_a_session_that_could_not_speak_are_not_silent() -> None:
+    session = session_after(from_coordinator(OPENED))
+    for now in range(0, 100, 10):  # the loop was held up for ten seconds each time
+        assert delivered(session.handle(BEAT, float(now))) == []
+        session.handle(from_coordinator(Applied("run", 1)), float(now))

@@ -188,7 +188,7 @@ def test_closed_run_is_told_that_its_counts_are_final_when_its_batch_has_ended()
 def test_silent_run_is_paused_and_resumed_when_it_speaks() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 20), session_lease_s=15.0)
     trainer.train(3)
-    lockstep.beat(15.1)
+    lockstep.wait(16.1)
     assert lockstep.books.runs["run"].paused
     assert trainer.stop_if_told()
     assert not trainer.take()
@@ -203,7 +203,7 @@ def test_silent_run_is_paused_and_resumed_when_it_speaks() -> None:
 def test_run_is_told_what_others_found_while_it_was_silent(crash: bool) -> None:
     lockstep, trainer = busy((0, STRAIGHT, 20), session_lease_s=15.0)
     trainer.exit()
-    lockstep.beat(15.1)
+    lockstep.wait(16.1)
     lockstep.open("second")
     lockstep.ask("second", (0, STRAIGHT, 20))
     lockstep.trainer("node/0/2").train()

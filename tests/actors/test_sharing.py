@@ -157,9 +157,9 @@ def test_silent_session_pauses_what_only_it_wants_and_nothing_of_others() -> Non
     lockstep.ask("second", (0, DROPPED, 15))
     own, shared = lockstep.trainer("node/0/1"), lockstep.trainer("node/1/2")
     assert (stages(own), stages(shared)) == ([(1, 0, 30, True)], [(0, 0, 10, False), (2, 10, 15, True)])
-    lockstep.now += 10.0
+    lockstep.wait(10.0)
     lockstep.say("second", SessionBeat("second", 0))
-    lockstep.beat(10.0)
+    lockstep.wait(10.0)
     assert own.stop_if_told(), "only the silent one wanted it"
     assert not shared.stop_if_told(), "the other still wants what is behind it"
     assert not own.take()
@@ -176,9 +176,9 @@ def test_stage_that_both_want_goes_on_for_the_other_and_is_charged_to_it_alone_f
     lockstep = two_studies(session_lease_s=15.0)
     lockstep.ask("first", (0, STRAIGHT, 20))
     lockstep.ask("second", (0, STRAIGHT, 20))
-    lockstep.now += 14.0
+    lockstep.wait(14.0)
     lockstep.say("second", SessionBeat("second", 0))
-    lockstep.beat(5.0)
+    lockstep.wait(5.0)
     trainer = lockstep.trainer()
     assert set(lockstep.coordinator.sharing.shares.charged_s) == {("key-1", "two")}
     trainer.train()

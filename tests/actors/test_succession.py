@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hive.actors.messages import Opened, OpenRun, Refused, RunState, SessionBeat, Told, ToldTime
@@ -135,9 +137,11 @@ def test_run_that_asks_after_it_was_done_is_not_done() -> None:
 def test_done_run_is_closed_when_its_session_was_silent_for_a_day() -> None:
     lockstep, _ = searched(5)
     lockstep.release("run", 0, 1, 2, done=True)
-    lockstep.beat(3_600)
+    lockstep.settings = replace(lockstep.settings, beat_s=600.0)
+    lockstep.restart()
+    lockstep.wait(3_600)
     assert not lockstep.books.runs["run"].record.closed
-    lockstep.beat(86_400)
+    lockstep.wait(86_400)
     assert lockstep.books.runs["run"].record.closed
     lockstep.ask("run", (0, STRAIGHT, 9))
     assert "is over" in lockstep.heard("run", Refused)[0].reason

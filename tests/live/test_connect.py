@@ -36,7 +36,7 @@ def test_client_asks_and_leaves_while_the_coordinator_comes_late_and_is_started_
 ) -> None:
     file = ClientFile.write(tmp_path / "calls", CALLS)
     client = script(start, file, cluster.url)
-    wait_until(lambda: f"nobody has answered at {cluster.url}" in client.err, "a word")
+    wait_until(lambda: f"the coordinator at {cluster.url} has not answered yet" in client.err, "a word")
     daemons = {name: cluster.daemon(name) for name in ("coordinator", "worker")}
     wait_until(lambda: file.steps() >= 2 or client.code is not None, "two steps")
     daemons["coordinator"].signal(signal.SIGKILL)

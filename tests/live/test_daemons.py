@@ -67,7 +67,7 @@ def test_run_goes_on_when_both_daemons_are_killed_and_started_again(
 def test_run_says_what_it_waits_for_when_nobody_answers(cluster: Daemons, start: Start, tmp_path: Path) -> None:
     file = StudyFile.write(tmp_path / "study", QUICK)
     command = start("run", file.path, "--url", cluster.url)
-    wait_until(lambda: f"nobody has answered at {cluster.url}" in command.err, "a word")
+    wait_until(lambda: f"the coordinator at {cluster.url} has not answered yet" in command.err, "a word")
     command.signal(signal.SIGINT)
     wait_until(lambda: "press Ctrl-C again" in command.err, "the first press to be heard")
     command.signal(signal.SIGINT)
