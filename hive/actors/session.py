@@ -1,7 +1,7 @@
 """A client's session: what a run asks is said until it is applied, and what it is told is handed on once, in order.
 
 It must not know tuners, awaiting, sockets, or clocks. Whoever awaits answers gets them as `Deliver` effects:
-`Opened`, `Told` and `ToldTime` (each number once, without gaps), `RunState`, `Refused`, and `Silence` where none come."""
+`Opened`, `Told` and `ToldTime` (each number once, without gaps), `RunState`, `Refused`, and `Silence` for none."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from hive.actors import notes
 from hive.actors.actor import Turn
 from hive.actors.books import Books
 from hive.actors.messages import (
@@ -66,7 +67,7 @@ class Sessions:
             if latest.record.source != message.source:  # the file has moved, or a setting that is no part of the key
                 latest.record = msgspec.structs.replace(latest.record, source=message.source)
                 turn.put(latest.record)
-            return latest, ""
+            return latest, notes.joins(self.books, latest, now)
         number = 1 if latest is None else latest.record.number + 1
         record = PlanRecord(
             plan=f"{message.plan_key[:16]}-{number}",
@@ -79,27 +80,10 @@ class Sessions:
             parts=message.parts,
             created_at=now,
         )
-        note = "" if same else self.what_changed(record)
+        note = "" if same else notes.begins_anew(self.books, record, now)
         plan = self.books.add_plan(record)
         turn.put(record)
         return plan, note
-
-    def what_changed(self, new: PlanRecord) -> str:
-        """Why a study with an earlier plan begins anew: the code that its trainer can reach is not the same."""
-        earlier = [
-            p.record
-            for p in self.books.plans.values()
-            if (p.record.study, p.record.merge) == (new.study, new.merge)
-            and (p.record.source.module, p.record.source.qualname) == (new.source.module, new.source.qualname)
-        ]
-        if not earlier:
-            return ""
-        old = max(earlier, key=lambda r: r.created_at)
-        names = sorted(set(old.parts.items()) ^ set(new.parts.items()))
-        changed = ", ".join(dict.fromkeys(name for name, _ in names))
-        if not changed:
-            return "the study's settings changed: a new plan begins; the earlier one is left as it is"
-        return f"code that the trainer reaches changed ({changed}): a new plan begins; the earlier one is left as it is"
 
     def hear(self, name: str, sender: str, now: float, turn: Turn) -> Run | None:
         """A run's session speaks: its run, unless it has none to speak for."""

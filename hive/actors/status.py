@@ -29,6 +29,7 @@ def status(books: Books, sharing: Sharing, now: float) -> dict[str, Any]:
                 "study": p.record.study,
                 "merge": p.record.merge,
                 "trainer": f"{p.record.source.module}.{p.record.source.qualname}",
+                "file": p.record.source.path,
                 "nodes": len(p.tree.nodes),
                 "steps_trained": p.tree.trained_steps(),
                 "requests_pending": len(p.tree.pending),

@@ -61,7 +61,8 @@ def show(state: dict[str, Any]) -> None:
 def plan_lines(plan: dict[str, Any], runs: list[dict[str, Any]]) -> Iterator[str]:
     """A plan and its runs, a line each."""
     yield f"{plan['study']} (plan {plan['plan']}{'' if plan['merge'] else ', nothing shared'})"
-    yield f"{plan['trainer']}: {plan['steps_trained']} steps under {plan['nodes']} nodes{pace(plan['step_s'])}"
+    yield f"{plan['trainer']} of {plan['file']}"
+    yield f"{plan['steps_trained']} steps under {plan['nodes']} nodes{pace(plan['step_s'])}"
     yield f"{plan['checkpoints']} checkpoints, {size(plan['checkpoint_bytes'])}"
     yield f"{plan['requests_pending']} requests pending"
     for run in runs:

@@ -114,17 +114,6 @@ def test_fresh_run_begins_a_new_plan_that_later_runs_join() -> None:
     assert lockstep.books.plans["key-1"].tree.trained_steps() == 5
 
 
-def test_changed_code_is_named_when_a_new_plan_begins() -> None:
-    lockstep = Lockstep()
-    for run, key, helper in (("a", "one", "1"), ("b", "two", "2"), ("c", "two", "2")):
-        parts = {"Toy": "1", "helper": helper}
-        lockstep.say(run, opening(run, study="study", plan_key=key, parts=parts))
-        lockstep.release(run, done=True)
-    notes = [lockstep.heard(run, Opened)[0].note for run in "abc"]
-    assert (notes[0], notes[2]) == ("", "")
-    assert "(helper)" in notes[1]
-
-
 def test_lanes_train_equal_trials_apart() -> None:
     lockstep = Lockstep()
     lockstep.open(merge=False)
