@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.live.studies import TOY, edited
 
-__all__ = ["ASHA", "CALLS", "ClientFile"]
+__all__ = ["ASHA", "CALLS", "LADDER", "ClientFile"]
 
 HEAD = (
     edited(
@@ -24,13 +24,17 @@ def study_of(client):
 """
 )
 
-ASHA = (
-    HEAD
-    + """\
+RUNGS = """\
 
 
 RUNGS = [4, 8, 16, 24, 32]
 configs = [{"lr": MultiStep(round(0.01 * i, 2), [4, 8], 1 + 0.1 * j)} for i in range(1, 5) for j in range(3)]
+"""
+
+ASHA = (
+    HEAD
+    + RUNGS
+    + """\
 rungs, promoted = {steps: [] for steps in RUNGS}, set()
 
 
@@ -66,6 +70,24 @@ if __name__ == "__main__":
 )
 """Twelve trials on five rungs; who goes on is decided at each answer. Its second argument is where it writes down what
 it was told."""
+
+LADDER = (
+    HEAD
+    + RUNGS
+    + """\
+
+
+class Ladder:
+    async def tune(self, study):
+        for result in await study.train_all([(config, steps) for config in configs for steps in RUNGS]):
+            append(f"{HERE}/told-0", f"{result.trial} {result.steps} {result.metrics['score']}\\n")
+
+
+study = hive.Study("toy", Toy, metric="score", mode="max", fixed={**fixed, "step_s": 0.0})
+tuner = Ladder()
+"""
+)
+"""A study of the same trials, in which all go on to the last rung; for `hive run --inline`."""
 
 CALLS = (
     HEAD

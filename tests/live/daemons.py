@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tests.live.commands import Command
 from tests.live.conftest import Start
+from tests.live.studies import edited
 
 __all__ = ["CHECKOUT", "Daemons", "ended"]
 
@@ -36,6 +37,11 @@ class Daemons:
             for old, new in changes:
                 text = text.replace(old, new)
             (folder / name).write_text(text, encoding="utf-8")
+
+    def configure(self, name: str, *changes: tuple[str, str]) -> None:
+        """Replace pieces of the file of one of the two, each of which stands there once."""
+        path = self.folder / f"{name}.toml"
+        path.write_text(edited(path.read_text(encoding="utf-8"), *changes), encoding="utf-8")
 
     def daemon(self, name: str) -> Command:
         """Start one of the two."""
