@@ -44,7 +44,10 @@ def test_edit_that_the_trainer_cannot_reach_loses_nothing(
     assert after["plan_key"] == before["plan_key"]
     assert after["steps_reused"] > 0
     assert repeated_steps(after) == after["steps_repeated"]["late_branch"]
-    assert "new plan" not in command.err
+    told = [line for line in command.err.splitlines() if not line.startswith("hive: trials ")]
+    assert len(told) == 1
+    assert told[0].startswith("hive: shares plan ")
+    assert told[0].endswith(f"({before['steps_run']} steps trained so far)")
 
 
 def test_edit_of_a_helper_that_the_trainer_calls_begins_anew_and_names_it(
@@ -58,10 +61,12 @@ def test_edit_of_a_helper_that_the_trainer_calls_begins_anew_and_names_it(
     assert after["steps_run"] == after["steps_distinct"]
     assert found(after) != found(before)
     (line,) = command.err.splitlines()
-    assert "decay" in line
+    assert "(toy.decay)" in line
     assert "new plan" in line
+    assert line.endswith(f"({before['steps_run']} steps trained so far)")
 
     command, back = run(StudyFile.write(file.folder, TOY), "--inline")
+    assert "shares plan" in command.err
     assert back["steps_run"] == 0, "what was trained under the earlier code is still there"
     assert found(back) == found(before)
 
@@ -75,5 +80,5 @@ def test_fresh_begins_a_new_plan_and_leaves_the_old_one(trained: tuple[StudyFile
     assert file.steps() == 2 * before["steps_run"]
     command, again = run(file, "--inline")
     assert again["steps_run"] == 0
-    checkpoints = [path.name for path in (file.folder.parent / ".hive" / "checkpoints").iterdir()]
+    checkpoints = [path.name for path in (file.folder.parent / ".hive" / "checkpoints").iterdir() if path.is_dir()]
     assert len(checkpoints) == 2, "a folder for each plan"
