@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from hive.actors.runtime import Runtime, check_address
+from hive.actors.keys import named_folder
+from hive.actors.runtime import Runtime
 from hive.actors.session import CloseCall, ReleaseCall
+from hive.actors.sockets import keys_for
 from hive.display import say
 from hive.errors import StudyError
 from hive.launch import remote
@@ -30,19 +33,26 @@ LEAVE_S = 1.0
 
 
 @contextlib.asynccontextmanager
-async def connect(url: str) -> AsyncIterator[Client]:
+async def connect(url: str, *, keys: str | Path | None = None) -> AsyncIterator[Client]:
     """A client of the coordinator at `url`: `async with hive.connect("tcp://127.0.0.1:7077") as client:`.
 
     The coordinator need not be there yet, and may be started again at any time. At the end of the block the client's
     runs are over, and what only they wanted is not trained any more. If an exception ends the block, or the process is
     killed, the runs did not end: the same script goes on where they were.
 
+    Args:
+        url: the coordinator's address.
+        keys: this side's folder of keys, which `hive keys` made, if the coordinator asks for keys; None for the folder
+            in HIVE_KEYS, or for none.
+
     Raises:
-        StudyError: the address is none, or other machines could reach it; a trainer imports the file.
-        HiveError: the coordinator refused a run.
+        StudyError: the address is none, or needs keys; the folder has none; a trainer imports the file.
+        HiveError: the coordinator refused the keys, or a run.
     """
     check_not_importing("hive.connect(...)")
-    client = Client(check_address(url))
+    folder = named_folder(keys)
+    keys_for(url, folder)  # whatever is wrong with them is said here, not at the first question
+    client = Client(url, folder)
     try:
         yield client
     except BaseException:
@@ -54,8 +64,9 @@ async def connect(url: str) -> AsyncIterator[Client]:
 class Client:
     """Studies over one coordinator; made by `connect`."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, keys: Path | None) -> None:
         self.url = url
+        self.keys = keys
         self.studies: list[ClientStudy] = []
 
     def study(
@@ -66,7 +77,7 @@ class Client:
         Raises:
             StudyError: an argument breaks its rule.
         """
-        study = ClientStudy(Study(name, trainer, metric=metric, mode=mode, **options), self.url)
+        study = ClientStudy(Study(name, trainer, metric=metric, mode=mode, **options), self.url, self.keys)
         self.studies.append(study)
         return study
 
@@ -90,8 +101,9 @@ class ClientStudy:
     the run. A trial that fails raises nothing: its result says so (`status` "failed", `error`).
     """
 
-    def __init__(self, study: Study, url: str) -> None:
+    def __init__(self, study: Study, url: str, keys: Path | None) -> None:
         self.url = url
+        self.keys = keys
         self.link = Link(study, say)
         self.over: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.keeper: asyncio.Task[None] | None = None
@@ -193,7 +205,7 @@ class ClientStudy:
 
     def way(self, _opening: Any, session: Any, deliver: Any) -> contextlib.AbstractAsyncContextManager[Runtime]:
         """To the coordinator that runs already."""
-        return remote(self.url, session, deliver)
+        return remote(self.url, session, deliver, self.keys)
 
     async def leave(self, *, finished: bool) -> None:
         """The client goes."""

@@ -23,8 +23,11 @@ import zmq
 from hive.actors.actor import JobReported
 from hive.actors.messages import Opened, OpenRun
 from hive.actors.processes import Child, keep_running
-from hive.actors.runtime import Hub, Runtime, ZmqNetwork
+from hive.actors.runtime import Hub, Runtime
 from hive.actors.session import Session
+from hive.actors.sockets import ZmqNetwork
+from hive.display import say
+from hive.errors import HiveError
 from hive.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ class RunOptions:
         trainers: local trainers; None for one a GPU, else as many as the cores allow.
         root: the folder that holds store, checkpoints and logs.
         url: the address of a coordinator that runs already; None for one of this run's own.
+        keys: the folder of this side's keys for that address; None for none.
         inline: everything in this process, training in the main thread.
         merge: whether equal beginnings are trained once.
         fresh: begin a new plan, and leave the old one.
@@ -55,6 +59,7 @@ class RunOptions:
     trainers: int | None = None
     root: Path = Path(".hive")
     url: str | None = None
+    keys: Path | None = None
     inline: bool = False
     merge: bool = True
     fresh: bool = False
@@ -72,17 +77,27 @@ def connect(
     if options.inline:
         return inline(options, opening, trainer_class, session, deliver)
     if options.url is not None:
-        return remote(options.url, session, deliver)
+        return remote(options.url, session, deliver, options.keys)
     return local(options, opening, session, deliver)
 
 
 @contextlib.asynccontextmanager
-async def remote(url: str, session: Session, deliver: Callable[[Any], None]) -> AsyncIterator[Runtime]:
-    """A session with a coordinator that runs already."""
+async def remote(
+    url: str, session: Session, deliver: Callable[[Any], None], keys: Path | None = None
+) -> AsyncIterator[Runtime]:
+    """A session with a coordinator that runs already. One that refuses the keys ends it; a late one is waited for."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    network = ZmqNetwork(context, f"session:{session.run}:{secrets.token_hex(4)}")
+    network = ZmqNetwork(context, f"session:{session.run}:{secrets.token_hex(4)}", keys=keys)
     network.connect("coordinator", url)
     runtime = Runtime(session, network, deliver=deliver)
+
+    def tell(reason: str, refused: bool) -> None:
+        if refused:
+            runtime.fail(HiveError(reason))
+        else:
+            say(f"{reason}: still waiting")
+
+    network.tell = tell
     runtime.start()
     try:
         yield runtime

@@ -2,25 +2,17 @@
 
 A `Runtime` drives one actor in an asyncio loop: it drains the inbox, lets the actor handle event by event, commits
 the writes of all those turns as one transaction, and then carries out their other effects in turn order. Two networks
-serve it: ZeroMQ between processes, and a queue within one (`hive run --inline`), which writes and reads the same
-bytes.
-
-`zmq.asyncio` costs 30 us a message, 15 times a plain socket whose descriptor the loop watches and which is drained
-without blocking: so it is drained. It must not know what any message means, or decide anything."""
+serve it: ZeroMQ between processes (`sockets.py`), and a queue within one (`hive run --inline`), which writes and reads
+the same bytes. It must not know what any message means, or decide anything."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
-import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import urlsplit
-
-import zmq
 
 from hive.actors import wire
 from hive.actors.actor import (
@@ -38,23 +30,13 @@ from hive.actors.actor import (
     StopJob,
     TimerFired,
 )
-from hive.actors.messages import Message, Refused
-from hive.errors import ProtocolError, StudyError
+from hive.actors.messages import Message
 from hive.storage.store import Store, Write
 
-__all__ = ["Hub", "HubNetwork", "Jobs", "Network", "Runtime", "ZmqNetwork", "check_address"]
+__all__ = ["Hub", "HubNetwork", "Jobs", "Network", "Runtime"]
 
 EVENTS_MAX = 512
 """Events of one transaction: group commit without making the first of them wait for ever."""
-
-QUEUE_MESSAGES_MAX = 100_000
-"""Messages that wait for one peer; more are dropped, which peers mend by repeating."""
-
-RECONNECT_MS = 20
-RECONNECT_MS_MAX = 200
-"""How soon a peer that is not there yet is tried again. A run's processes start together: nobody should wait long."""
-
-log = logging.getLogger("hive")
 
 
 class Network(Protocol):
@@ -246,151 +228,3 @@ class HubNetwork:
     def close(self) -> None:
         """Leave."""
         self.hub.members.pop(self.name, None)
-
-
-# -- between processes ----------------------------------------------------------------------------------------
-
-
-def check_address(address: str) -> str:
-    """An address that hive may listen on or connect to without keys: ipc, or tcp on loopback.
-
-    Raises:
-        StudyError: it is none, or other machines could reach it.
-    """
-    parts = urlsplit(address)
-    if parts.scheme == "ipc" and address != "ipc://":
-        return address
-    if parts.scheme != "tcp" or not parts.hostname:
-        raise StudyError(f"{address!r} is no address: write tcp://127.0.0.1:PORT or ipc://PATH")
-    host = "127.0.0.1" if parts.hostname == "localhost" else parts.hostname
-    try:
-        loopback = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
-        raise StudyError(
-            f"{address!r} is not on loopback: other machines need CURVE keys on both sides, and none are set"
-        )
-    return address
-
-
-class ZmqNetwork:
-    """A ROUTER that listens, and a DEALER for each peer it connects to.
-
-    Args:
-        context: the process's ZeroMQ context.
-        name: what this side is called by those it connects to.
-        listen: the address to listen on; None for nowhere. Port 0 picks a free one: see `address`.
-    """
-
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], name: str, listen: str | None = None) -> None:
-        self.context = context
-        self.name = name
-        self.loop = asyncio.get_running_loop()
-        self.receive: Callable[[str, Message], None] | None = None
-        self.dealers: dict[str, zmq.Socket[bytes]] = {}
-        self.router: zmq.Socket[bytes] | None = None
-        self.looked_after: set[str | None] = set()
-        self.address = ""
-        if listen is not None:
-            self.router = self.socket(zmq.ROUTER)
-            self.router.setsockopt(zmq.ROUTER_HANDOVER, 1)
-            self.router.bind(check_address(listen))
-            self.address = self.router.getsockopt_string(zmq.LAST_ENDPOINT)
-
-    def socket(self, kind: int) -> zmq.Socket[bytes]:
-        """A socket with bounds on what it holds."""
-        socket = self.context.socket(kind)
-        socket.setsockopt(zmq.SNDHWM, QUEUE_MESSAGES_MAX)
-        socket.setsockopt(zmq.RCVHWM, QUEUE_MESSAGES_MAX)
-        socket.setsockopt(zmq.LINGER, 200)
-        socket.setsockopt(zmq.MAXMSGSIZE, wire.MESSAGE_BYTES_MAX)
-        return socket
-
-    def connect(self, peer: str, address: str) -> None:
-        """Reach `peer` at `address` from now on, whenever it is there."""
-        old = self.dealers.pop(peer, None)
-        if old is not None:
-            self.forget(old)
-        dealer = self.dealers[peer] = self.socket(zmq.DEALER)
-        dealer.setsockopt(zmq.IDENTITY, self.name.encode())
-        dealer.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
-        dealer.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MS_MAX)
-        dealer.connect(check_address(address))
-        if self.receive is not None:
-            self.watch(peer, dealer)
-
-    def attach(self, receive: Callable[[str, Message], None]) -> None:
-        """Begin to hand messages in."""
-        self.receive = receive
-        if self.router is not None:
-            self.watch(None, self.router)
-        for peer, dealer in self.dealers.items():
-            self.watch(peer, dealer)
-
-    def watch(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
-        """Read a socket whenever something comes. `peer`: who is at its other end; None for the one that listens."""
-        self.loop.add_reader(socket.FD, self.read, peer, socket)
-        self.loop.call_soon(self.read, peer, socket)
-
-    def read(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
-        """Take in all that is there. The descriptor tells of changes only, so nothing may be left without a call to
-        come."""
-        if socket.closed:
-            return
-        for _ in range(EVENTS_MAX):
-            try:
-                frames = socket.recv_multipart(zmq.NOBLOCK)
-            except zmq.Again:
-                return
-            self.take(peer, frames)
-        self.loop.call_soon(self.read, peer, socket)
-
-    def take(self, peer: str | None, frames: list[bytes]) -> None:
-        """Hand in one message; what is none is told to its sender."""
-        sender = peer if peer is not None else frames[0].decode(errors="replace")
-        try:
-            message = wire.decode(frames[-1])
-        except ProtocolError as error:
-            log.warning("dropped a message of %s: %s", sender, error)
-            if peer is None:
-                self.send(sender, Refused(str(error)))
-            return
-        if self.receive is not None:
-            self.receive(sender, message)
-
-    def send(self, to: str, message: Message) -> None:
-        """Queue a message; one for a peer that is not there, or whose queue is full, is dropped."""
-        data = wire.encode(message)
-        dealer = self.dealers.get(to)
-        socket = dealer if dealer is not None else self.router
-        if socket is None or socket.closed:
-            return
-        with contextlib.suppress(zmq.ZMQError):
-            socket.send_multipart([data] if dealer is not None else [to.encode(), data], zmq.NOBLOCK)
-        self.look_after(to if dealer is not None else None, socket)
-
-    def look_after(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
-        """Read a socket that was written to, once however often that was: writing may have consumed the sign that
-        something has come."""
-        if self.receive is not None and peer not in self.looked_after:
-            self.looked_after.add(peer)
-            self.loop.call_soon(self.look, peer, socket)
-
-    def look(self, peer: str | None, socket: zmq.Socket[bytes]) -> None:
-        """Take in what has come meanwhile."""
-        self.looked_after.discard(peer)
-        self.read(peer, socket)
-
-    def forget(self, socket: zmq.Socket[bytes]) -> None:
-        """Close a socket and watch it no longer."""
-        with contextlib.suppress(ValueError, zmq.ZMQError):
-            self.loop.remove_reader(socket.FD)
-        socket.close()
-
-    def close(self) -> None:
-        """Close the sockets; what is queued gets a fifth of a second to leave."""
-        for socket in [*self.dealers.values(), *([self.router] if self.router is not None else [])]:
-            self.forget(socket)
-        self.dealers.clear()
-        self.router = None

@@ -12,7 +12,8 @@ import zmq
 
 from hive.actors.aggregator import Aggregator
 from hive.actors.processes import end_with_parent
-from hive.actors.runtime import Runtime, ZmqNetwork
+from hive.actors.runtime import Runtime
+from hive.actors.sockets import ZmqNetwork
 from hive.storage.lmdb_store import LmdbStore
 
 __all__ = ["main"]
@@ -24,16 +25,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--store", type=Path, required=True)
     parser.add_argument("--listen", required=True)
     parser.add_argument("--address-file", type=Path, required=True)
+    parser.add_argument("--keys", type=Path)
     arguments = parser.parse_args(argv)
     end_with_parent()
-    asyncio.run(serve(arguments.store, arguments.listen, arguments.address_file))
+    asyncio.run(serve(arguments.store, arguments.listen, arguments.address_file, arguments.keys))
     return 0
 
 
-async def serve(path: Path, listen: str, address_file: Path) -> None:
+async def serve(path: Path, listen: str, address_file: Path, keys: Path | None) -> None:
     """Run the aggregator, and write down where it listens."""
     store = LmdbStore(path)
-    network = ZmqNetwork(zmq.Context(), "aggregator", listen)
+    network = ZmqNetwork(zmq.Context(), "aggregator", listen, keys)
     runtime = Runtime(Aggregator(store), network, store=store)
     runtime.start()
     part = address_file.with_suffix(".part")

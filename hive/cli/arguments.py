@@ -23,6 +23,7 @@ class CoordinatorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     root: str = ".hive"
     listen: str = "tcp://127.0.0.1:7077"
+    keys: str = ""
     lease_s: float = 30.0
     session_lease_s: float = 60.0
     attempts_max: int = 3
@@ -33,6 +34,7 @@ class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The keys of conf/worker.toml, where each is explained."""
 
     connect: str = "tcp://127.0.0.1:7077"
+    keys: str = ""
     devices: str = "cpu"
     node: str = ""
     logs: str = ".hive/logs"

@@ -9,8 +9,9 @@ from typing import Any, TypeVar
 
 import zmq
 
+from hive.actors.keys import named_folder
 from hive.actors.messages import Message, Refused
-from hive.actors.runtime import ZmqNetwork
+from hive.actors.sockets import ZmqNetwork
 from hive.errors import StudyError
 from hive.storage.root import RootPaths, read_owner
 
@@ -30,16 +31,16 @@ def live_address(root: Path) -> str | None:
     return RootPaths(root).read_address() if read_owner(root) is not None else None
 
 
-def answer_of(url: str, question: Message, kind: type[M]) -> M:
-    """What the coordinator at an address answers.
+def answer_of(url: str, keys: Path | None, question: Message, kind: type[M]) -> M:
+    """What the coordinator at an address answers to somebody with these keys.
 
     Raises:
-        StudyError: it does not within `ANSWER_S`, or it refuses.
+        StudyError: it does not within `ANSWER_S`, or it refuses the keys or the question.
     """
-    return asyncio.run(ask(url, question, kind))
+    return asyncio.run(ask(url, named_folder(keys), question, kind))
 
 
-async def ask(url: str, question: Message, kind: type[M]) -> M:
+async def ask(url: str, keys: Path | None, question: Message, kind: type[M]) -> M:
     """See `answer_of`."""
     answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
@@ -47,7 +48,12 @@ async def ask(url: str, question: Message, kind: type[M]) -> M:
         if isinstance(message, kind | Refused) and not answer.done():
             answer.set_result(message)
 
-    network = ZmqNetwork(zmq.Context(), f"question:{time.time_ns()}")
+    def tell(reason: str, _refused: bool) -> None:
+        if not answer.done():
+            answer.set_exception(StudyError(reason))
+
+    network = ZmqNetwork(zmq.Context(), f"question:{time.time_ns()}", keys=keys)
+    network.tell = tell
     network.connect("coordinator", url)
     network.attach(receive)
     try:

@@ -18,8 +18,10 @@ import zmq
 
 from hive.actors.actor import Called
 from hive.actors.coordinator import AggregatorAt, Coordinator, CoordinatorSettings
+from hive.actors.keys import named_folder
 from hive.actors.processes import EXIT_USAGE, Child, end_with_parent, keep_running
-from hive.actors.runtime import Runtime, ZmqNetwork
+from hive.actors.runtime import Runtime
+from hive.actors.sockets import ZmqNetwork, at_host_of
 from hive.cli.arguments import CoordinatorFile, read_config
 from hive.errors import HiveError
 from hive.storage.folders import claim
@@ -47,13 +49,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--config", type=Path, metavar="FILE", help="see conf/coordinator.toml")
     parser.add_argument("--root", metavar="DIR", help="the folder it owns")
-    parser.add_argument("--listen", metavar="URL", help="where it listens; on loopback, or ipc")
+    parser.add_argument("--listen", metavar="URL", help="where it listens; on loopback, or ipc, or with keys")
+    parser.add_argument("--keys", metavar="DIR", help="its folder of keys, which `hive keys` made")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--close-runs", action="store_true", help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     try:
         file = read_config(arguments.config, CoordinatorFile)
-        given = {k: v for k in ("root", "listen") if (v := getattr(arguments, k)) is not None}
+        given = {k: v for k in ("root", "listen", "keys") if (v := getattr(arguments, k)) is not None}
         file = msgspec.structs.replace(file, **given)
         with Root.acquire(file.root, wait_s=OWNER_WAIT_S) as root:
             if arguments.child:
@@ -79,12 +82,14 @@ async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
         checkpoints=claim(store, file.checkpoint_url or str(root.checkpoints_path)),
         close_runs=close_runs,
     )
-    network = ZmqNetwork(zmq.Context(), "coordinator", file.listen)
+    network = ZmqNetwork(zmq.Context(), "coordinator", file.listen, named_folder(file.keys))
     runtime = Runtime(Coordinator(store, time.time(), settings), network, store=store)
     runtime.start()
     root.publish_address(network.address)
+    if network.door is not None:
+        logging.info("letting in the keys of %s", ", ".join(network.door.keys.peers))
     logging.info("serving %s at %s", root.path, network.address)
-    aggregator = asyncio.create_task(keep_aggregating(root, network.address, runtime))
+    aggregator = asyncio.create_task(keep_aggregating(root, network, runtime))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, runtime.failed.cancel)
     try:
         with contextlib.suppress(asyncio.CancelledError):
@@ -95,12 +100,14 @@ async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
         runtime.close()
 
 
-async def keep_aggregating(root: Root, address: str, runtime: Runtime) -> None:
+async def keep_aggregating(root: Root, network: ZmqNetwork, runtime: Runtime) -> None:
     """Keep an aggregator running beside the coordinator's own address, and say where it is."""
-    listen = f"{address}-curves" if address.startswith("ipc") else "tcp://127.0.0.1:0"
+    address, keys = network.address, network.keys
+    listen = f"{address}-curves" if address.startswith("ipc") else at_host_of("tcp://:0", address)
     where = root.path / "curves-address"
     command = ["-m", "hive.cli.aggregator", "--store", str(root.path / "curves"), "--listen", listen]
     command += ["--address-file", str(where)]
+    command += [] if keys is None else ["--keys", str(keys)]
 
     async def tell() -> None:
         told = ""

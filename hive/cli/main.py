@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
         "--url", metavar="URL", help="a coordinator that runs already, in place of a root of this run's own"
     )
     where.add_argument("--inline", action="store_true", help="everything in this process, for debuggers")
+    add_keys(run)
     run.add_argument(
         "--no-merge", dest="merge", action="store_false", help="train every trial apart, in a plan of its own"
     )
@@ -43,6 +44,7 @@ def parser() -> argparse.ArgumentParser:
     place = status.add_mutually_exclusive_group()
     place.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="the root (.hive)")
     place.add_argument("--url", metavar="URL", help="a coordinator that runs")
+    add_keys(status)
     status.add_argument("--json", action="store_true", help="as JSON")
 
     studies = commands.add_parser("studies", help="the studies of a coordinator that runs; pause, resume, cancel one")
@@ -53,12 +55,24 @@ def parser() -> argparse.ArgumentParser:
     where = studies.add_mutually_exclusive_group()
     where.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="the root (.hive)")
     where.add_argument("--url", metavar="URL", help="a coordinator that runs")
+    add_keys(studies)
     studies.add_argument("--json", action="store_true", help="as JSON")
 
     check = commands.add_parser("check", help="does your trainer give the same bits whichever way hive trains it?")
     check.add_argument("file", type=Path, metavar="FILE", help="Python file that defines `study` and `tuner`")
     check.add_argument("--json", action="store_true", help="as JSON")
+
+    keys = commands.add_parser("keys", help="make the keys that a coordinator on other machines' network asks for")
+    keys.add_argument("folder", type=Path, metavar="DIR", help="where: a folder for the coordinator, one for each NAME")
+    keys.add_argument("names", nargs="*", metavar="NAME", help="a machine or a person that is let in (client)")
     return top
+
+
+def add_keys(command: argparse.ArgumentParser) -> None:
+    """The flag of those commands that speak with a coordinator."""
+    command.add_argument(
+        "--keys", type=Path, metavar="DIR", help="a folder that `hive keys` made, if the coordinator asks for keys"
+    )
 
 
 def positive(word: str) -> int:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from hive import study as studies
+from hive.actors.keys import named_folder
 from hive.errors import HiveError, StudyError, TrainingError, UsageError
 from hive.launch import RunOptions
 from hive.training.source import placed
@@ -25,6 +26,7 @@ def main(
     trainers: int | None,
     root: Path,
     url: str | None,
+    keys: Path | None,
     inline: bool,
     merge: bool,
     fresh: bool,
@@ -33,7 +35,9 @@ def main(
     """Run the study; 0 if some trial completed and no training code failed, else 1."""
     if json_path is not None and (json_path.is_dir() or not os.access(json_path.absolute().parent, os.W_OK)):
         raise StudyError(f"cannot write a summary to {json_path} (--json): name a file in a folder that can be written")
-    studies.run_options = RunOptions(trainers, root, url, inline, merge, fresh, json_path)
+    if keys is not None and url is None:
+        raise StudyError(f"{keys} (--keys) is of no use without --url: processes of this run's own have no keys")
+    studies.run_options = RunOptions(trainers, root, url, named_folder(keys), inline, merge, fresh, json_path)
     module = execute(file)
     if not studies.results:
         study, tuner = named(module, file, "study", studies.Study), named(module, file, "tuner", object)

@@ -19,12 +19,17 @@ from hive.storage.root import RootPaths
 __all__ = ["main"]
 
 
-def main(root: Path, url: str | None, json: bool) -> int:
+def main(root: Path, url: str | None, keys: Path | None, json: bool) -> int:
     """Show how things stand."""
     address = url if url is not None else live_address(root)
-    state = of_stopped(root) if address is None else {"live": True, **answer_of(address, StatusQuery(), Status).state}
+    state = of_stopped(root) if address is None else {"live": True, **of_live(address, keys)}
     show_json(state) if json else show(state)
     return 0
+
+
+def of_live(address: str, keys: Path | None) -> dict[str, Any]:
+    """Of a coordinator that runs."""
+    return answer_of(address, keys, StatusQuery(), Status).state
 
 
 def of_stopped(root: Path) -> dict[str, Any]:

@@ -26,7 +26,7 @@ KEYS = ("study", "plan", "run", "state", "weight", "share", "trainers", "trials_
 HEADINGS = ("STUDY", "RUN", "PLAN", "STATE", "WEIGHT", "SHARE", "TRAINERS", "ANSWERED")
 
 
-def main(action: Action | None, name: str | None, root: Path, url: str | None, json: bool) -> int:
+def main(action: Action | None, name: str | None, root: Path, url: str | None, keys: Path | None, json: bool) -> int:
     """List the studies, or command one.
 
     Raises:
@@ -38,9 +38,10 @@ def main(action: Action | None, name: str | None, root: Path, url: str | None, j
     if address is None:
         raise StudyError(f"the coordinator of {root} is not running: `hive status --root {root}` shows what is there")
     if action is None or name is None:
-        show(answer_of(address, StatusQuery(), Status).state["runs"], json)
+        show(answer_of(address, keys, StatusQuery(), Status).state["runs"], json)
         return 0
-    done = answer_of(address, StudyCommand(name, action, f"{getpass.getuser()}@{socket.gethostname()}"), StudyDone)
+    command = StudyCommand(name, action, f"{getpass.getuser()}@{socket.gethostname()}")
+    done = answer_of(address, keys, command, StudyDone)
     if json:
         print(json_text.dumps({"action": done.action, "runs": done.runs}, indent=1))
     else:

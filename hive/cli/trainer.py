@@ -21,7 +21,8 @@ import zmq
 
 from hive.actors.actor import Called, JobReported, Leave
 from hive.actors.processes import end_with_parent
-from hive.actors.runtime import Runtime, ZmqNetwork
+from hive.actors.runtime import Runtime
+from hive.actors.sockets import ZmqNetwork
 from hive.actors.trainer import Left, TrainerActor
 from hive.cli.arguments import TrainerArguments
 from hive.errors import HiveError, StudyError
@@ -201,7 +202,8 @@ class Messages:
 
     async def serve(self, jobs: QueuedTraining) -> None:
         given, order = self.given, self.given.start
-        network = ZmqNetwork(zmq.Context(), f"trainer:{order.trainer}")
+        keys = Path(given.worker.keys) if given.worker.keys else None
+        network = ZmqNetwork(zmq.Context(), f"trainer:{order.trainer}", keys=keys)
         network.connect("coordinator", given.worker.connect)
         network.connect("node", given.node_address)
         actor = TrainerActor(order.trainer, given.node, order.plan, broken=self.broken)

@@ -20,10 +20,12 @@ import msgspec
 import zmq
 
 from hive.actors.actor import Called, Leave, Silence
+from hive.actors.keys import named_folder
 from hive.actors.messages import NodeWelcome
 from hive.actors.node import NodeActor, TrainerOrder
 from hive.actors.processes import EXIT_USAGE, ProcessJobs, end_with_parent
-from hive.actors.runtime import Runtime, ZmqNetwork
+from hive.actors.runtime import Runtime
+from hive.actors.sockets import ZmqNetwork, at_host_of
 from hive.cli.arguments import TrainerArguments, WorkerFile, read_config
 from hive.errors import HiveError, StudyError
 
@@ -39,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="hive-worker", description="Runs a trainer on each device of this machine.")
     parser.add_argument("--config", type=Path, metavar="FILE", help="see conf/worker.toml")
     parser.add_argument("--connect", metavar="URL", help="the coordinator's address")
+    parser.add_argument("--keys", metavar="DIR", help="this machine's folder of keys, which `hive keys` made")
     parser.add_argument("--devices", metavar="LIST", help="such as cpu,cpu or cuda:0,cuda:1")
     parser.add_argument("--node", metavar="NAME", help="this machine's name; the host's by default")
     parser.add_argument("--logs", metavar="DIR", help="where the trainers' output goes, a file each")
@@ -47,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         file = read_config(arguments.config, WorkerFile)
         given = {k: v for k in ("connect", "devices", "node", "logs") if (v := getattr(arguments, k)) is not None}
+        given["keys"] = str(named_folder(arguments.keys or file.keys) or "")  # whole, for trainers, which may move
         if arguments.child:
             end_with_parent()
         file = msgspec.structs.replace(file, **given)
@@ -66,7 +70,7 @@ async def serve(file: WorkerFile, devices: list[str], *, child: bool) -> None:
     logs.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="hive-"))
     name = file.node or socket.gethostname()
-    network = ZmqNetwork(zmq.Context(), f"node:{name}", f"ipc://{folder}/n")
+    network = ZmqNetwork(zmq.Context(), f"node:{name}", f"ipc://{folder}/n", Path(file.keys) if file.keys else None)
     network.connect("coordinator", file.connect)
 
     def command(order: Any) -> tuple[list[str], bytes, dict[str, str]]:
@@ -80,7 +84,7 @@ async def serve(file: WorkerFile, devices: list[str], *, child: bool) -> None:
             )
         if isinstance(answer, NodeWelcome) and answer.aggregator:
             logging.info("the coordinator at %s is there", file.connect)
-            network.connect("aggregator", answer.aggregator)
+            network.connect("aggregator", at_host_of(answer.aggregator, file.connect))
 
     jobs = ProcessJobs(command, logs, file.log_bytes_max)
     runtime = Runtime(NodeActor(name, secrets.token_hex(8), devices), network, jobs=jobs, deliver=deliver)

@@ -17,7 +17,8 @@ from tests.architecture.source import ROOT, Import, Module, imports, modules, wi
 USERS = tuple(f"hive.{name}" for name in ("study", "connection", "client", "link", "launch", "display", "result"))
 """What users hold, how it reaches a coordinator, and what they see of a run."""
 
-DRIVERS = tuple(f"hive.actors.{name}" for name in ("runtime", "processes", "output", "simulator", "faults"))
+DRIVER_NAMES = ("runtime", "sockets", "handshakes", "keys", "processes", "output", "simulator", "faults")
+DRIVERS = tuple(f"hive.actors.{name}" for name in DRIVER_NAMES)
 """What carries effects out: the only modules beside the actors that may touch the world."""
 
 OUTSIDE = (

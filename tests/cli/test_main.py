@@ -17,6 +17,7 @@ def test_run_takes_its_options_from_the_command_line() -> None:
         "trainers": 3,
         "root": Path("r"),
         "url": None,
+        "keys": None,
         "inline": False,
         "merge": False,
         "fresh": True,
@@ -39,6 +40,7 @@ def test_run_merges_in_the_default_root_when_nothing_is_said() -> None:
         ["run", "f.py", "--trainers", "two"],
         ["run", "f.py", "--inline", "--url", "ipc://a"],
         ["studies", "stop", "toy"],
+        ["keys"],
         ["studies", "--root", "r", "--url", "ipc://a"],
         ["status", "--root", "r", "--url", "ipc://a"],
     ],
@@ -70,6 +72,12 @@ def test_command_without_a_name_asks_for_one(capsys: pytest.CaptureFixture[str])
     assert main(["studies", "pause"]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert "which?" in line
+
+
+def test_run_of_its_own_processes_refuses_keys_that_it_would_not_use(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "f.py", "--keys", "keys/client"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("hive: keys/client (--keys) is of no use without --url")
 
 
 def test_status_of_what_is_no_root_is_one_line_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
