@@ -219,3 +219,24 @@ def test_connections_that_are_closed_at_once_are_told_of_when_there_were_many_in
     ((reason, refused),) = told
     assert "closes every connection at once" in reason
     assert not refused
+
+
+def test_refusal_is_told_once_until_the_peer_is_reached_while_the_peer_is_tried_again_each_time() -> None:
+    told: list[tuple[str, bool]] = []
+    tried: list[None] = []
+    handshakes = Handshakes(
+        "tcp://a:1", None, lambda reason, refused: told.append((reason, refused)), lambda: tried.append(None)
+    )
+    for count in (1, 2):
+        for _ in range(3):
+            handshakes.take(zmq.Event.HANDSHAKE_FAILED_PROTOCOL, zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH)
+        assert (len(told), len(tried)) == (count, 3 * count)
+        handshakes.take(zmq.Event.HANDSHAKE_SUCCEEDED, 0)
+    assert all("asks for keys" in reason and refused for reason, refused in told)
+
+
+def test_other_side_that_speaks_no_protocol_of_ours_is_told_of() -> None:
+    told: list[str] = []
+    handshakes = Handshakes("tcp://a:1", None, lambda reason, _: told.append(reason), lambda: None)
+    handshakes.take(zmq.Event.HANDSHAKE_FAILED_PROTOCOL, 0x10000000)
+    assert told == ["tcp://a:1 is no coordinator of hive: the handshake fails (HANDSHAKE_FAILED_PROTOCOL, 0x10000000)"]
