@@ -84,7 +84,6 @@ class Dispatch:
         self.account(lease, plan, message, turn)
         self.books.leases.renew(message.trainer, now)
         plan.tree.keep(lease.number, place)
-        plan.reached(place)
         lease.record = passed(lease.record, message)
         self.passed_by(lease, plan, message.step)
         turn.put(lease.record)

@@ -18,7 +18,7 @@ from hive.planner.pieces import form_from_data
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing
 from hive.planner.shared_paths import SharedPaths
 from hive.planner.space import Config, segments
-from hive.planner.stage_tree import Stage, build
+from hive.planner.stage_tree import Stage
 from hive.storage.records import LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 
 __all__ = ["LivePlan", "path_to"]
@@ -44,7 +44,7 @@ class LivePlan:
         estimates: what its stages are expected to cost.
         start_failures: trainers in a row that went before they said a word.
         wants_made: how many wants were ever written for it.
-        known: the stages left to train, and what of them could be begun, when the tree had the version `known_version`.
+        paths: what of it could be begun now.
         amended_version: the version for which the batches that are out were looked at last.
     """
 
@@ -55,9 +55,12 @@ class LivePlan:
     estimates: Estimates = field(default_factory=Estimates)
     start_failures: int = 0
     wants_made: int = 0
-    known: tuple[list[Stage], SharedPaths] | None = None
-    known_version: int = -1
     amended_version: int = -1
+    paths: SharedPaths = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.estimates.plan = self.tree
+        self.paths = SharedPaths(self.tree, self.estimates, self.study_of)
 
     @property
     def name(self) -> str:
@@ -108,35 +111,20 @@ class LivePlan:
 
     def learn(self, notice: Notice, steps: int) -> None:
         """Take in how long things took."""
+        moved = []
         if steps > 0 and notice.train_s > 0:
-            self.estimates.measured(notice.node, steps, notice.train_s)
+            moved += self.estimates.measured(notice.node, steps, notice.train_s)
         if notice.checkpoint is not None:
-            self.estimates.save_s.add(notice.save_s)
+            moved += self.estimates.saved(notice.save_s)
+        for node in moved:
+            self.paths.reweigh(node)
 
     # -- batches ------------------------------------------------------------------------------------------------
-
-    def left(self) -> tuple[list[Stage], SharedPaths]:
-        """The stages that are left to train, and what trainers could begin of them now. They are made anew only if
-        something happened that a batch does not foresee."""
-        if self.known is None or self.known_version != self.tree.version:
-            stages = build(self.tree)
-            self.known = (stages, SharedPaths(stages, self.estimates, self.study_of))
-            self.known_version = self.tree.version
-        return self.known
-
-    def paths(self) -> SharedPaths:
-        """What trainers could begin now."""
-        return self.left()[1]
 
     @property
     def settled(self) -> bool:
         """Whether nothing has changed since `amendments` looked."""
         return self.amended_version == self.tree.version
-
-    def reached(self, place: Place) -> None:
-        """A promise is kept: what waited for it is ready."""
-        if self.known is not None and self.known[1].waits_for(place):
-            self.known = None
 
     def amendments(self, leases: Sequence[LeaseRecord], ways: Sequence[running.Way]) -> list[LeaseRecord]:
         """What the batches that are out should reach, as things stand now: the leases for which that has changed.
@@ -144,20 +132,16 @@ class LivePlan:
         One that nobody needs has no ends, and keeps its promises until it is over. Boundaries that were added are
         promised, until they prove to come too late.
         """
-        if self.known is not None and self.known[1].begun:
-            self.known = None  # what was granted since is promised, and what branches off waits for that
-        added = running.on_the_way(self.left()[0], ways)
+        added = running.on_the_way(self.paths.all, ways)
         for lease, places in added.items():
             self.tree.promise(lease, places)
-            self.known = None
-        wanted = running.needed(self.tree, self.left()[0])
-        amended = [self.amended(lease, added.get(lease.lease, []), wanted) for lease in leases]
+        amended = [self.amended(lease, added.get(lease.lease, [])) for lease in leases]
         self.amended_version = self.tree.version
         return [after for before, after in zip(leases, amended, strict=True) if after is not before]
 
-    def amended(self, lease: LeaseRecord, added: Sequence[Place], wanted: set[Place]) -> LeaseRecord:
+    def amended(self, lease: LeaseRecord, added: Sequence[Place]) -> LeaseRecord:
         """A lease with what it should reach now; itself if that is what it says."""
-        ends = running.cut(lease.ends, added, wanted)
+        ends = running.cut(lease.ends, added, self.needed)
         measured = self.measured(ends)
         if (ends, measured) == (lease.ends, lease.measured):
             return lease
@@ -165,6 +149,10 @@ class LivePlan:
         if ends:
             self.tree.take_back(lease.lease, [Place(n, e) for n, _, e in lease.ends if (n, e) not in kept])
         return msgspec.structs.replace(lease, ends=ends, measured=measured, amendment=lease.amendment + 1)
+
+    def needed(self, place: Place) -> bool:
+        """Whether a batch must stop at a place: it is asked for, or something waits to start from there."""
+        return place in self.tree.pending or self.paths.all.waits_at(place)
 
     def measured(self, ends: running.Ends) -> tuple[tuple[int, int], ...]:
         """Where on a way somebody wants metrics."""

@@ -67,7 +67,7 @@ class Sharing:
 
     def ready(self, plan: LivePlan) -> Iterator[Study]:
         """The studies for which a trainer of a plan could begin something now."""
-        return ((plan.name, study) for study in plan.paths().studies())
+        return ((plan.name, study) for study in plan.paths.studies())
 
     def least_served(self, plans: list[LivePlan]) -> tuple[LivePlan, Study] | None:
         """Whose turn it is on these plans: of studies that are served alike, the first; None if none is ready."""
@@ -78,10 +78,9 @@ class Sharing:
 
     def grant(self, plan: LivePlan, study: Study, trainer: Trainer, now: float, turn: Turn) -> None:
         """Hand a trainer the next batch of a study, and charge whoever wants it."""
-        paths = plan.paths()
-        stages = paths.take(study[1], trainer.held, trainer.in_memory)
+        stages = plan.paths.take(study[1], trainer.held, trainer.in_memory)
+        costs = [(seconds, [(plan.name, name) for name in names]) for seconds, names in plan.paths.costs(stages)]
         record = plan.lease(self.books.number("leases", turn), stages, trainer.name, trainer.node, now)
-        costs = [(seconds, [(plan.name, name) for name in names]) for seconds, names in paths.costs(stages)]
         weights = {each: self.weight(each) for _, wanting in costs for each in wanting}
         self.shares.charge(record.lease, study, costs, weights)
         self.books.leases.add(record, now)
@@ -106,7 +105,7 @@ class Sharing:
 
     def lacking(self, plan: LivePlan) -> int:
         """How many trainers more a plan could use now."""
-        return len(plan.paths().ready) - self.books.staff.coming(plan.name, self.books.leases)
+        return plan.paths.ready - self.books.staff.coming(plan.name, self.books.leases)
 
     def claim(self, plan: LivePlan) -> float:
         """The least usage of a plan's waiting studies, if each trainer on its way had served the least for a turn."""

@@ -13,13 +13,13 @@ It must not know leases, trainers, messages, or who asked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple
 
-from hive.planner.search_plan import Place, SearchPlan
-from hive.planner.stage_tree import Stage
+from hive.planner.frontier import Frontier
+from hive.planner.search_plan import Place
 
-__all__ = ["Ends", "Way", "cut", "needed", "on_the_way"]
+__all__ = ["Ends", "Way", "cut", "on_the_way"]
 
 Ends = tuple[tuple[int, int, int], ...]
 """The (node, start, end) of consecutive stages."""
@@ -39,34 +39,23 @@ class Way(NamedTuple):
     step: int
 
 
-def on_the_way(stages: Iterable[Stage], ways: Iterable[Way]) -> dict[int, list[Place]]:
+def on_the_way(frontier: Frontier, ways: Iterable[Way]) -> dict[int, list[Place]]:
     """By lease, the ends of stages that lie inside a stage that runs, and may still be ahead there.
 
     Where two batches come by, the one that ends sooner is meant: it was sent for what lies just below.
     """
-    running: dict[int, list[tuple[int, int, Way]]] = defaultdict(list)
+    passing: dict[Place, list[tuple[int, int]]] = defaultdict(list)
     for way in ways:
         for node, start, end in way.ends:
-            running[node].append((start, end, way))
+            for step in frontier.ends_within(node, max(start, way.step - 1), end):
+                passing[Place(node, step)].append((end, way.lease))
     found: dict[int, list[Place]] = defaultdict(list)
-    for stage in stages:
-        step = stage.end
-        passing = [
-            (end, way.lease)
-            for start, end, way in running.get(stage.node.number, ())
-            if start < step < end and way.step <= step and stage.start < step
-        ]
-        if passing:
-            found[min(passing)[1]].append(stage.place)
+    for place, batches in passing.items():
+        found[min(batches)[1]].append(place)
     return found
 
 
-def needed(plan: SearchPlan, stages: Iterable[Stage]) -> set[Place]:
-    """The places where a batch must stop: those asked for, and those that something waits to start from."""
-    return {*plan.pending, *(stage.origin for stage in stages if stage.waiting and stage.origin is not None)}
-
-
-def cut(ends: Sequence[tuple[int, int, int]], added: Collection[Place], wanted: Collection[Place]) -> Ends:
+def cut(ends: Sequence[tuple[int, int, int]], added: Collection[Place], wanted: Callable[[Place], bool]) -> Ends:
     """The stages of a way, cut at the places that are added and nowhere that is not wanted, up to the last that is.
 
     Where the way passes from a node to its child it is cut too: other values are in force from there.
@@ -77,11 +66,11 @@ def cut(ends: Sequence[tuple[int, int, int]], added: Collection[Place], wanted: 
         for step in sorted({*steps, end}):
             pieces.append((node, start, step))
             start = step
-    while pieces and Place(pieces[-1][0], pieces[-1][2]) not in wanted:
+    while pieces and not wanted(Place(pieces[-1][0], pieces[-1][2])):
         pieces.pop()
     kept: list[tuple[int, int, int]] = []
     for node, start, end in pieces:
-        if kept and kept[-1][0] == node and Place(node, kept[-1][2]) not in wanted:
+        if kept and kept[-1][0] == node and not wanted(Place(node, kept[-1][2])):
             start = kept.pop()[1]
         kept.append((node, start, end))
     return tuple(kept)

@@ -13,6 +13,8 @@ coordinator, which changes it and writes each change down.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -79,10 +81,12 @@ class Node:
     Attributes:
         number: its identity within the plan, from 0 in order of creation.
         parent: the node it leaves; None at the plan's roots, which start at step 0.
+        like: the first node of the plan with the same forms.
         lane: the trial a root is kept apart for when nothing may be shared; None where equal beginnings merge.
         children: by (step where they leave, key of their forms).
         requests: by step; only those that somebody still waits for.
         standings: by step.
+        floors: the steps where something stands or is promised, rising: where training can start, now or soon.
         trained_to: the greatest step up to which this node's steps were ever trained; `start` if none was.
     """
 
@@ -91,9 +95,11 @@ class Node:
     start: int
     forms: Mapping[str, Form]
     lane: int | None = None
+    like: int = 0
     children: dict[tuple[int, str], Node] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     standings: dict[int, Standing] = field(default_factory=dict)
+    floors: list[int] = field(default_factory=list)
     trained_to: int = 0
 
     def values(self, step: int) -> dict[str, Value]:
@@ -113,8 +119,13 @@ class SearchPlan:
     Attributes:
         nodes: by number.
         roots: by the key of their forms (and lane).
+        first: by the key of its forms, the first node that has them.
+        others: by the first node, the later ones with the same forms.
         promises: the places that granted batches will reach, with the lease that will.
+        promised_by: the same, by lease.
         pending: the places of all requests, in order of first asking.
+        waiting: by run, how many of its wishes wait.
+        listeners: lists to which the place of every change is added, for those who keep account of what is left.
         version: grows when what is left to train, or for which runs, may have changed in a way that a granted batch
             does not account for.
     """
@@ -122,8 +133,13 @@ class SearchPlan:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.roots: dict[str, Node] = {}
+        self.first: dict[str, int] = {}
+        self.others: dict[int, list[int]] = {}
         self.promises: dict[Place, int] = {}
+        self.promised_by: dict[int, set[Place]] = {}
         self.pending: dict[Place, None] = {}
+        self.waiting: Counter[str] = Counter()
+        self.listeners: list[list[Place]] = []
         self.version = 0
 
     # -- growing ------------------------------------------------------------------------------------------------
@@ -131,13 +147,21 @@ class SearchPlan:
     def add_node(self, parent: int | None, start: int, forms: Mapping[str, Form], lane: int | None = None) -> Node:
         """Create a node, or take one back from its record; numbers must come in order."""
         above = None if parent is None else self.nodes[parent]
-        node = Node(len(self.nodes), above, start, forms, lane, trained_to=start)
+        key, number = forms_key(forms), len(self.nodes)
+        node = Node(number, above, start, forms, lane, self.first.setdefault(key, number), trained_to=start)
         self.nodes.append(node)
+        if node.like != number:
+            self.others.setdefault(node.like, []).append(number)
         if above is None:
-            self.roots[forms_key(forms, lane)] = node
+            self.roots[key if lane is None else forms_key(forms, lane)] = node
         else:
-            above.children[start, forms_key(forms)] = node
+            above.children[start, key] = node
         return node
+
+    def alike(self, node: int) -> list[int]:
+        """The nodes with the same forms, itself among them, in order."""
+        first = self.nodes[node].like
+        return [first, *self.others.get(first, ())]
 
     def place(self, segments: Sequence[Segment], lane: int | None = None) -> tuple[Place, list[Node]]:
         """The place at the end of a config's segments, and the nodes that had to be created on the way.
@@ -182,15 +206,18 @@ class SearchPlan:
             request = node.requests[place.step] = Request()
             self.pending[place] = None
         self.version += not request.wanted_by(wanter.run)
+        self.waiting[wanter.run] += wanter not in request.wanters
         request.wanters[wanter] = order
+        self.touch(place)
         return True
 
     def let_go(self, place: Place, wanter: Wanter) -> None:
         """Remove a wanter; the request goes with the last one. Nothing that was found is forgotten."""
         request = self.nodes[place.node].requests.get(place.step)
-        if request is not None:
-            request.wanters.pop(wanter, None)
+        if request is not None and request.wanters.pop(wanter, None) is not None:
+            self.no_longer(wanter.run)
             self.version += not request.wanted_by(wanter.run)
+            self.touch(place)
             if not request.wanters:
                 self.take(place)
 
@@ -200,7 +227,22 @@ class SearchPlan:
         self.pending.pop(place, None)
         if self.answer(place) is None:
             self.version += 1
-        return set(request.wanters) if request is not None else set()
+        self.touch(place)
+        wanters = set(request.wanters) if request is not None else set()
+        for wanter in wanters:
+            self.no_longer(wanter.run)
+        return wanters
+
+    def no_longer(self, run: str) -> None:
+        """One wish of a run waits no longer."""
+        self.waiting[run] -= 1
+        if not self.waiting[run]:
+            del self.waiting[run]
+
+    def touch(self, place: Place) -> None:
+        """Something changed at a place."""
+        for heard in self.listeners:
+            heard.append(place)
 
     # -- finding ------------------------------------------------------------------------------------------------
 
@@ -221,39 +263,62 @@ class SearchPlan:
         first = node.standings.setdefault(place.step, standing)
         if first.metrics is None:
             first.metrics = standing.metrics
+        self.renew_floor(place)
         return first
 
     def promise(self, lease: int, places: Iterable[Place]) -> None:
         """A granted batch will reach these places."""
         for place in places:
+            self.forget_promise(place)
             self.promises[place] = lease
+            self.promised_by.setdefault(lease, set()).add(place)
+            self.renew_floor(place)
 
     def withdraw(self, lease: int) -> None:
         """Forget what is left of a lease's promises: it ended, or was lost."""
-        left = [place for place, by in self.promises.items() if by == lease]
+        left = list(self.promised_by.get(lease, ()))
         for place in left:
-            del self.promises[place]
+            self.forget_promise(place)
         self.version += bool(left)
 
     def take_back(self, lease: int, places: Iterable[Place]) -> None:
         """These promises of a lease will not be kept: its batch has passed them, or stops before."""
         for place in places:
             if self.promises.get(place) == lease:
-                del self.promises[place]
+                self.forget_promise(place)
                 self.version += 1
 
     def keep(self, lease: int, place: Place) -> None:
         """A lease's promise is kept (or was never made)."""
         if self.promises.get(place) == lease:
-            del self.promises[place]
+            self.forget_promise(place)
+
+    def forget_promise(self, place: Place) -> None:
+        """Nobody promises a place any more."""
+        lease = self.promises.pop(place, None)
+        if lease is not None:
+            self.promised_by[lease].discard(place)
+            if not self.promised_by[lease]:
+                del self.promised_by[lease]
+            self.renew_floor(place)
+
+    def renew_floor(self, place: Place) -> None:
+        """Let a step be among its node's floors if it is one."""
+        node = self.nodes[place.node]
+        at = bisect_left(node.floors, place.step)
+        there = at < len(node.floors) and node.floors[at] == place.step
+        if self.reached(place) and not there:
+            node.floors.insert(at, place.step)
+        elif there and not self.reached(place):
+            del node.floors[at]
+        self.touch(place)
 
     # -- reading ------------------------------------------------------------------------------------------------
 
     def floor(self, node: Node, step: int) -> int | None:
         """The greatest step below `step` where the node has a standing or a promise; None if there is none."""
-        below = [s for s in node.standings if s < step]
-        below += [p.step for p in self.promises if p.node == node.number and p.step < step]
-        return max(below, default=None)
+        below = bisect_left(node.floors, step)
+        return node.floors[below - 1] if below else None
 
     def way(self, place: Place) -> Iterator[tuple[Node, int, int]]:
         """What must be trained for a place as things stand: (node, from, to), from the place upwards."""

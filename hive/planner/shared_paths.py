@@ -1,8 +1,8 @@
-"""What could be begun now on a plan, study by study: the critical paths of each among the stages that it wants.
+"""What could be begun now on a plan, study by study.
 
-Hippo's rule decides within a study; whose turn it is comes from elsewhere (fairness.py). A stage belongs to every study
-that wants its end or something behind it, and a batch taken for one study is taken for all. A batch ends where its
-study wants nothing more: what others want from there on waits for that place.
+Each study has a frontier of its own wishes, so that Hippo's rule decides within it; whose turn it is comes from
+elsewhere (fairness.py). A step that several studies want is trained once: what is handed out for one is promised to
+all. A batch goes as far as its study's wishes do, and stops on the way wherever another study needs it to.
 
 It must not know weights, trainers, or how a run comes by its study.
 """
@@ -11,68 +11,104 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from hive.planner.critical_path import CriticalPaths
 from hive.planner.estimates import Estimates
-from hive.planner.search_plan import Place
+from hive.planner.frontier import Frontier
+from hive.planner.search_plan import Place, SearchPlan
 from hive.planner.stage_tree import Stage
 
 __all__ = ["SharedPaths"]
 
 
 class SharedPaths:
-    """The ready stages of a tree. Kept between decisions, as `CriticalPaths` are.
+    """The frontiers of a plan: one of all wishes, and one of each study while there are several.
 
     Args:
-        tree: the stages, parents before children.
-        estimates: what they should cost.
+        plan: the plan.
+        estimates: what its stages should cost.
         study_of: the study of a run.
 
     Attributes:
-        studies_of: by stage, the studies that want it or something behind it.
+        all: the frontier of all wishes.
     """
 
-    def __init__(self, tree: Sequence[Stage], estimates: Estimates, study_of: Callable[[str], str]) -> None:
+    def __init__(self, plan: SearchPlan, estimates: Estimates, study_of: Callable[[str], str]) -> None:
+        self.plan = plan
         self.estimates = estimates
-        self.studies_of = studies_of(tree, study_of)
-        self.begun: set[Stage] = set()
-        self.beginnings = [stage for stage in tree if stage.ready]
-        wanted: dict[str, list[Stage]] = {}
-        for stage in tree:
-            for study in self.studies_of[stage]:
-                wanted.setdefault(study, []).append(stage)
-        self.paths = {study: CriticalPaths(wanted[study], estimates, self.begun) for study in sorted(wanted)}
+        self.study_of = study_of
+        self.all = Frontier(plan, estimates)
+        self.own: dict[str, Frontier] = {}
 
     @property
-    def ready(self) -> list[Stage]:
-        """The stages that could be begun now."""
-        return [stage for stage in self.beginnings if stage not in self.begun]
+    def ready(self) -> int:
+        """How many stages could be begun now, whoever wants them."""
+        self.all.settle()
+        return self.all.ready
 
-    def waits_for(self, place: Place) -> bool:
-        """Whether something becomes ready when a place is reached."""
-        return any(place in paths.waited for paths in self.paths.values())
+    def frontiers(self) -> dict[str, Frontier]:
+        """By study, by name, the frontier of its wishes; of those only that wait for something."""
+        waiting = sorted({self.study_of(run) for run in self.plan.waiting})
+        if len(waiting) == 1:
+            self.keep([])
+            return {waiting[0]: self.all}
+        self.keep(waiting)
+        return {study: self.own[study] for study in waiting}
+
+    def keep(self, studies: Sequence[str]) -> None:
+        """Have a frontier for each of these studies, and for no other."""
+        for study in [study for study in self.own if study not in studies]:
+            self.own.pop(study).close()
+        for study in studies:
+            if study not in self.own:
+                self.own[study] = Frontier(self.plan, self.estimates, self.belongs_to(study))
+
+    def belongs_to(self, study: str) -> Callable[[str], bool]:
+        """Whether a run is one of a study."""
+        return lambda run: self.study_of(run) == study
 
     def studies(self) -> list[str]:
         """The studies for which something could be begun now, by name."""
-        return [study for study, paths in self.paths.items() if paths.longest() is not None]
+        return [study for study, frontier in self.frontiers().items() if frontier.longest() is not None]
 
     def take(self, study: str, held: Place | None = None, in_memory: Collection[Place] = ()) -> list[Stage]:
-        """The next batch for a study; empty if none is ready. See `CriticalPaths.take` for what a trainer has at
-        hand."""
-        return self.paths[study].take(held, in_memory) if study in self.paths else []
+        """The next batch for a study; empty if none is ready. See `Frontier.next` for what a trainer has at hand.
+        Whoever hands it out promises its places to the plan."""
+        frontier = self.frontiers().get(study)
+        if frontier is None:
+            return []
+        path = frontier.next(held, in_memory)
+        return path if frontier is self.all else [piece for stage in path for piece in self.cut(stage)]
+
+    def cut(self, stage: Stage) -> list[Stage]:
+        """A stage of one study, cut where others need it to stop."""
+        pieces: list[Stage] = []
+        origin, start = stage.origin, stage.start
+        for end in self.all.ends_within(stage.node.number, stage.start, stage.end):
+            pieces.append(Stage(stage.node, start, end, origin, wanted=len(self.all.wanters(stage.node, end))))
+            pieces[-1].first = stage.first
+            origin, start = pieces[-1].place, end
+        stage.origin, stage.start, stage.wanted = origin, start, len(self.all.wanters(stage.node, stage.end))
+        return [*pieces, stage]
 
     def costs(self, batch: Sequence[Stage]) -> list[tuple[float, frozenset[str]]]:
-        """Of each stage, the seconds that it should take, and the studies that want it."""
+        """Of each stage, the seconds that it should take, and the studies that want its end or something behind it.
+        To be asked before the batch is promised."""
+        frontiers = self.frontiers()
         return [
-            (self.estimates.stage_s(stage.node.number, stage.end - stage.start), self.studies_of[stage])
+            (
+                self.estimates.stage_s(stage.node.number, stage.end - stage.start),
+                frozenset(study for study, frontier in frontiers.items() if wants(frontier, stage)),
+            )
             for stage in batch
         ]
 
+    def reweigh(self, node: int | None) -> None:
+        """The weight of a node's steps is otherwise than before; None for all weights."""
+        for frontier in (self.all, *self.own.values()):
+            frontier.reweigh(node)
 
-def studies_of(tree: Sequence[Stage], study_of: Callable[[str], str]) -> dict[Stage, frozenset[str]]:
-    """By stage, the studies that want its end or something behind it."""
-    found: dict[Stage, frozenset[str]] = {}
-    for stage in reversed(tree):
-        request = stage.node.requests.get(stage.end)
-        runs = {wanter.run for wanter in request.wanters} if request is not None else set()
-        found[stage] = frozenset(map(study_of, runs)).union(*(found[child] for child in stage.children))
-    return found
+
+def wants(frontier: Frontier, stage: Stage) -> bool:
+    """Whether a stage, or something behind it, is wanted in a frontier."""
+    if stage.start == stage.end:
+        return bool(frontier.wanters(stage.node, stage.end))
+    return frontier.leads_on(stage.place)

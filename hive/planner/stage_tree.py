@@ -21,11 +21,12 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from hive.planner.search_plan import Node, Place, SearchPlan, Wanter
 
-__all__ = ["Stage", "build"]
+__all__ = ["Stage", "all_count", "build"]
 
 
 @dataclass(slots=True, eq=False)
@@ -37,8 +38,8 @@ class Stage:
         parent: the stage that ends where this one starts; None if it starts at a standing, a promise, or fresh.
         waiting: whether its origin is only promised.
         wanted: how many wait for an answer at its end.
-        order: the oldest request among those behind it.
-        first: the lowest trial that waits for its end or for something behind it.
+        order: the number of the oldest wish for its end; None if nobody wants it for itself.
+        first: of a batch's stages: the lowest trial that waits for its end, or for that of a later one.
         children: the stages that start where this one ends.
     """
 
@@ -49,7 +50,7 @@ class Stage:
     parent: Stage | None = None
     waiting: bool = False
     wanted: int = 0
-    order: int = 0
+    order: int | None = None
     first: Wanter | None = None
     children: list[Stage] = field(default_factory=list)
 
@@ -64,22 +65,32 @@ class Stage:
         return self.parent is None and not self.waiting
 
 
-def build(plan: SearchPlan) -> list[Stage]:
+def all_count(run: str) -> bool:  # noqa: ARG001  (it is asked about a run)
+    """The wishes of every run count."""
+    return True
+
+
+def build(plan: SearchPlan, counts: Callable[[str], bool] = all_count) -> list[Stage]:
     """The stages of everything pending, parents before children.
+
+    Args:
+        plan: the plan.
+        counts: whether the wishes of a run count; by default all do.
 
     Each pending request that no promise covers is the end of exactly one stage, and each step that must be trained
     for it is in exactly one stage. (A stage that starts at a promise waits; what the promise covers is not in the
     tree.)"""
     promised = promised_steps(plan)
     stages: dict[Place, Stage] = {}
-    for number, ends in sorted(needed_steps(plan, promised).items()):  # a parent's number is below its children's
+    needed = needed_steps(plan, promised, counts)
+    for number, ends in sorted(needed.items()):  # a parent's number is below its children's
         node = plan.nodes[number]
         floors = sorted({*node.standings, *promised[number], *ends})
         for end in sorted(ends):
             stages[Place(number, end)] = stage_to(plan, node, end, floors, stages)
     tree = list(stages.values())
     for stage in reversed(tree):
-        settle(stage)
+        settle(stage, counts)
     return tree
 
 
@@ -91,11 +102,12 @@ def promised_steps(plan: SearchPlan) -> dict[int, set[int]]:
     return promised
 
 
-def needed_steps(plan: SearchPlan, promised: dict[int, set[int]]) -> dict[int, set[int]]:
+def needed_steps(plan: SearchPlan, promised: dict[int, set[int]], counts: Callable[[str], bool]) -> dict[int, set[int]]:
     """By node: the steps where a stage must end. Each request's path is walked up to the first start or known path."""
     needed: dict[int, set[int]] = defaultdict(set)
     for place in plan.pending:
-        if place in plan.promises:
+        wanters = plan.nodes[place.node].requests[place.step].wanters
+        if place in plan.promises or not any(counts(wanter.run) for wanter in wanters):
             continue
         node, step = plan.nodes[place.node], place.step
         if step in node.standings:  # trained already, not measured
@@ -129,17 +141,11 @@ def stage_to(plan: SearchPlan, node: Node, end: int, floors: list[int], stages: 
     return Stage(node, origin.step, end, origin, parent, waiting=parent is None)
 
 
-def settle(stage: Stage) -> None:
-    """Hang a stage on its parent and let the age and the trials of what lies behind it count for it. Children come
-    first."""
+def settle(stage: Stage, counts: Callable[[str], bool]) -> None:
+    """Hang a stage on its parent, and let the wishes at its end count for it. Children come first."""
     request = stage.node.requests.get(stage.end)
-    ages = [child.order for child in stage.children]
-    waiting = [child.first for child in stage.children if child.first is not None]
     if request is not None:
-        stage.wanted = len(request.wanters)
-        ages.append(request.order)
-        waiting += request.wanters
-    stage.order = min(ages)
-    stage.first = min(waiting, key=lambda wanter: (wanter.trial, wanter.run))
+        orders = {wanter: order for wanter, order in request.wanters.items() if counts(wanter.run)}
+        stage.wanted, stage.order = len(orders), min(orders.values(), default=None)
     if stage.parent is not None:
         stage.parent.children.append(stage)

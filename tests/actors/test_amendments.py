@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hive.actors.messages import Amend, Amended, LeaseEnded, Noted, StopLease
+from hive.planner.stage_tree import build
 from tests.actors.fake_cluster import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, HandTrainer, Lockstep, busy, stages, told
 
@@ -138,7 +139,7 @@ def test_word_that_an_amendment_was_taken_up_is_applied_once_and_in_its_turn() -
         lockstep.say(trainer.name, message)
         noted += [note.number for note in lockstep.heard(trainer.name, Noted)]
     assert noted == [0, 1, 2, 2]
-    (stage,) = lockstep.books.plans["key-1"].left()[0]
+    (stage,) = build(lockstep.books.plans["key-1"].tree)
     assert (stage.place, stage.waiting) == ((0, 7), False)
 
 

@@ -10,6 +10,7 @@ from hive.actors.plans import LivePlan, path_to
 from hive.planner.running import Way
 from hive.planner.search_plan import Place, Wanter
 from hive.planner.sequences import Constant, Exponential, MultiStep, Sequence
+from hive.planner.stage_tree import build
 from hive.storage.records import CheckpointFile, LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 from hive.storage.store import Put
 from tests.actors.fake_cluster import SOURCE
@@ -42,7 +43,7 @@ class Live:
         return [write.record for write in self.turn.writes if isinstance(write, Put)]
 
     def grant(self) -> Grant:
-        return self.plan.grant(self.plan.lease(7, self.plan.paths().take("run"), "trainer", "node", 5.0))
+        return self.plan.grant(self.plan.lease(7, self.plan.paths.take("run"), "trainer", "node", 5.0))
 
 
 def test_new_nodes_leave_records_and_known_ones_none() -> None:
@@ -129,23 +130,21 @@ def test_payer_is_the_run_of_the_oldest_request_the_first_by_name() -> None:
     live.ask(DROPPED, 20, run="c")
     live.ask(STRAIGHT, 10, run="b")
     live.ask(DROPPED, 20, run="a")
-    assert live.plan.payer(live.plan.paths().take("a")) == "a"
+    assert live.plan.payer(live.plan.paths.take("a")) == "a"
 
 
-def test_kept_paths_are_those_of_the_tree_as_it_stands() -> None:
+def test_paths_are_those_of_the_plan_as_it_stands() -> None:
     live = Live()
     live.ask(STRAIGHT, 20)
-    assert live.plan.paths() is live.plan.paths()
-    assert len(live.plan.paths().ready) == 1
+    assert live.plan.paths.ready == 1
     live.ask(Constant(2), 10)
-    assert len(live.plan.paths().ready) == 2
+    assert live.plan.paths.ready == 2
     live.ask(DROPPED, 15)
-    live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
-    assert len(live.plan.paths().ready) == 1
+    live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
+    assert live.plan.paths.ready == 1
     live.plan.tree.keep(1, Place(0, 10))
     live.found(Place(0, 10))
-    live.plan.reached(Place(0, 10))
-    assert len(live.plan.paths().ready) == 2
+    assert live.plan.paths.ready == 2
 
 
 def amended(live: Live, record: LeaseRecord, step: int = 0) -> LeaseRecord:
@@ -157,7 +156,7 @@ def amended(live: Live, record: LeaseRecord, step: int = 0) -> LeaseRecord:
 def test_lease_is_as_it_was_while_what_follows_from_it_is_waited_for() -> None:
     live = Live()
     live.ask(STRAIGHT, 10)
-    record = live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
+    record = live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
     live.ask(STRAIGHT, 15)
     assert amended(live, record) is record
     live.plan.tree.let_go(Place(0, 10), Wanter("run", 0))
@@ -171,31 +170,40 @@ def test_lease_is_as_it_was_while_what_follows_from_it_is_waited_for() -> None:
 def test_boundary_asked_for_inside_a_running_stage_is_promised_unless_training_has_passed_it() -> None:
     live = Live()
     live.ask(STRAIGHT, 10)
-    record = live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
+    record = live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
     live.ask(STRAIGHT, 8)
     late = live.ask(STRAIGHT, 3)
     after = amended(live, record, step=4)
     assert after.ends == ((0, 0, 8), (0, 8, 10))
     assert after.measured == ((0, 8), (0, 10))
     assert live.plan.tree.promises == {Place(0, 8): 1, Place(0, 10): 1}
-    assert [stage.place for stage in live.plan.left()[0]] == [late]
+    assert [stage.place for stage in build(live.plan.tree)] == [late]
     assert [(s.end, s.metrics) for s in live.plan.amend(after).stages] == [(8, True), (10, True)]
 
 
 def test_branch_off_a_running_stage_makes_it_stop_there_unmeasured() -> None:
     live = Live()
     live.ask(STRAIGHT, 20)
-    record = live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
+    record = live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
     live.ask(DROPPED, 15)
     after = amended(live, record)
     assert (after.ends, after.measured) == (((0, 0, 10), (0, 10, 20)), ((0, 20),))
-    assert [(s.start, s.end, s.waiting) for s in live.plan.left()[0]] == [(10, 15, True)]
+    assert [(s.start, s.end, s.waiting) for s in build(live.plan.tree)] == [(10, 15, True)]
+
+
+def test_batch_is_needed_where_it_is_asked_for_and_where_something_waits_to_start() -> None:
+    live = Live()
+    live.ask(STRAIGHT, 5)
+    live.ask(STRAIGHT, 15)
+    live.ask(DROPPED, 20)
+    live.plan.tree.promise(1, [Place(0, 3), Place(0, 5), Place(0, 10), Place(0, 15)])
+    assert [step for step in range(1, 20) if live.plan.needed(Place(0, step))] == [5, 10, 15]
 
 
 def test_request_at_a_promised_place_that_nobody_measured_is_measured_there() -> None:
     live = Live()
     live.ask(DROPPED, 20)
-    record = live.plan.lease(1, live.plan.paths().take("run"), "trainer", "node", 0.0)
+    record = live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
     assert record.measured == ((1, 20),)
     live.ask(STRAIGHT, 10)
     assert amended(live, record).measured == ((0, 10), (1, 20))
@@ -203,6 +211,7 @@ def test_request_at_a_promised_place_that_nobody_measured_is_measured_there() ->
 
 def test_measured_seconds_become_estimates() -> None:
     live = Live()
+    live.ask(STRAIGHT, 10)
     live.plan.learn(Notice("t", 1, 1, 0, 10, 10, "digest", 5.0, 0.5, None, FILE), 10)
     live.plan.learn(Notice("t", 2, 1, 0, 10, 10, "digest", 0.0, 9.0, None, None), 0)
     assert live.plan.estimates.stage_s(0, 4) == 2.5

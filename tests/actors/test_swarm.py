@@ -132,8 +132,9 @@ class Swarm:
         """After each turn of the coordinator: what it would grant is what a tree made anew says."""
         if name == "coordinator":
             for plan in self.cluster.coordinator.books.plans.values():
-                kept = {(stage.origin, stage.place) for stage in plan.paths().ready}
-                assert kept == {(stage.origin, stage.place) for stage in build(plan.tree) if stage.ready}
+                tree = build(plan.tree)
+                assert plan.paths.ready == sum(stage.ready for stage in tree)
+                assert sorted(plan.paths.all.stages()) == sorted((stage.place, stage.start) for stage in tree)
 
     def assert_answered(self) -> None:
         """Every client was told, of every trial, the state that training it alone comes to; and the counts add up."""

@@ -1,9 +1,11 @@
-"""Critical paths: the longest first, the tie rules in turn, the held model, and batches taken one after the other."""
+"""Critical paths: the longest first, the tie rules in turn, the held model, and batches handed out one after the other;
+by the rule as it is written, and by the frontier."""
 
 from __future__ import annotations
 
-from hive.planner.critical_path import CriticalPaths, next_batch, path_seconds
+from hive.planner.critical_path import next_batch, ranks
 from hive.planner.estimates import Estimates
+from hive.planner.frontier import Frontier
 from hive.planner.search_plan import Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Sequence
 from hive.planner.space import segments
@@ -34,7 +36,10 @@ def next_path(
     estimates: Estimates | None = None,
     in_memory: tuple[Place, ...] = (),
 ) -> list[tuple[int, int, int]]:
-    return path(next_batch(build(plan), estimates or Estimates(), held, in_memory))
+    estimates = estimates or Estimates()
+    batch = path(next_batch(build(plan), estimates, held, in_memory))
+    assert path(Frontier(plan, estimates).next(held, in_memory)) == batch
+    return batch
 
 
 def stands(plan: SearchPlan, *places: Place) -> None:
@@ -66,7 +71,7 @@ def test_length_is_in_seconds_not_steps() -> None:
     estimates.measured(0, steps=1, seconds=1.0)
     estimates.measured(1, steps=1, seconds=2.0)
     assert next_path(asked.plan, estimates=estimates) == [(1, 0, 20)]
-    assert sorted(path_seconds(build(asked.plan), estimates).values()) == [30.0, 40.0]
+    assert sorted(-rank[0] for rank in ranks(build(asked.plan), estimates).values()) == [30.0, 40.0]
 
 
 def test_tie_goes_to_more_waiting_trials() -> None:
@@ -157,21 +162,20 @@ def test_of_two_ways_on_from_the_held_model_the_longer_is_taken() -> None:
     asked.ask(MultiStep(1, [10], 0.1), 15)
     asked.ask(Constant(1), 20)
     stands(asked.plan, Place(0, 10))
-    paths = CriticalPaths(build(asked.plan), Estimates())
-    assert path(paths.take(Place(0, 10))) == [(0, 10, 20)]
-    assert path(paths.take(Place(0, 10))) == [(1, 10, 15)]
-    assert paths.take(Place(0, 10)) == []
+    assert next_path(asked.plan, Place(0, 10)) == [(0, 10, 20)]
+    asked.plan.promise(1, [Place(0, 20)])
+    assert next_path(asked.plan, Place(0, 10)) == [(1, 10, 15)]
+    asked.plan.promise(2, [Place(1, 15)])
+    assert next_path(asked.plan, Place(0, 10)) == []
 
 
-def test_batches_taken_in_turn_leave_what_branches_off_to_wait() -> None:
+def test_batches_handed_out_in_turn_leave_what_branches_off_to_wait() -> None:
     asked = Asked()
     asked.ask(MultiStep(1, [10], 0.1), 15)
     asked.ask(Constant(1), 30)
     asked.ask(Constant(2), 25)
-    paths = CriticalPaths(build(asked.plan), Estimates())
-    assert paths.ready == 2
-    assert path(paths.take()) == [(0, 0, 10), (0, 10, 30)]
-    assert paths.waited == {Place(0, 10)}
-    assert paths.ready == 1
-    assert path(paths.take()) == [(2, 0, 25)]
-    assert (paths.take(), paths.ready) == ([], 0)
+    assert next_path(asked.plan) == [(0, 0, 10), (0, 10, 30)]
+    asked.plan.promise(1, [Place(0, 10), Place(0, 30)])
+    assert next_path(asked.plan) == [(2, 0, 25)]
+    asked.plan.promise(2, [Place(2, 25)])
+    assert next_path(asked.plan) == []

@@ -5,10 +5,11 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hive.planner.estimates import Estimates
+from hive.planner.frontier import Frontier
 from hive.planner.pieces import ConstantForm
-from hive.planner.running import Ends, Way, cut, needed, on_the_way
+from hive.planner.running import Ends, Way, cut, on_the_way
 from hive.planner.search_plan import Place, SearchPlan, Wanter
-from hive.planner.stage_tree import build
 
 steps = st.integers(1, 30)
 ways = st.lists(st.tuples(st.integers(0, 2), steps), min_size=1, max_size=5)
@@ -31,7 +32,7 @@ def test_way_is_cut_exactly_where_it_is_wanted_or_passes_to_another_node(
     ends = path(drawn)
     added = {Place(*place) for place in asked}
     wanted = added | data.draw(st.sets(st.sampled_from([Place(n, e) for n, _, e in ends])))
-    made = cut(ends, added, wanted)
+    made = cut(ends, added, wanted.__contains__)
 
     under = {step: node for node, start, end in ends for step in range(start, end)}  # by step, the node that trains it
     inside = {p for p in wanted if under.get(p.step - 1) == p.node}
@@ -44,13 +45,13 @@ def test_way_is_cut_exactly_where_it_is_wanted_or_passes_to_another_node(
 
 
 def test_nothing_is_left_of_a_way_that_nobody_wants() -> None:
-    assert cut(((0, 0, 10), (1, 10, 20)), [], []) == ()
+    assert cut(((0, 0, 10), (1, 10, 20)), [], set().__contains__) == ()
 
 
 def test_evaluation_of_a_state_that_stands_is_no_step_and_stays_while_it_is_wanted() -> None:
     ends = ((0, 10, 10), (0, 10, 20))
-    assert cut(ends, [], [Place(0, 10), Place(0, 20)]) == ends
-    assert cut(ends, [], [Place(0, 20)]) == ((0, 10, 20),)
+    assert cut(ends, [], {Place(0, 10), Place(0, 20)}.__contains__) == ends
+    assert cut(ends, [], {Place(0, 20)}.__contains__) == ((0, 10, 20),)
 
 
 def plan_with(*asked: int) -> SearchPlan:
@@ -67,17 +68,9 @@ def test_step_asked_for_goes_to_the_batch_that_passes_it_soonest_and_has_not_pas
     asked: set[int], out: list[tuple[int, int]]
 ) -> None:
     plan = plan_with(*asked)
-    found = on_the_way(build(plan), [Way(n, ((0, 0, end),), done) for n, (end, done) in enumerate(out)])
+    found = on_the_way(Frontier(plan, Estimates()), [Way(n, ((0, 0, end),), done) for n, (end, done) in enumerate(out)])
     given_to = {place.step: lease for lease, places in found.items() for place in places}
     for step in asked:
         passing = [(end, n) for n, (end, done) in enumerate(out) if done <= step < end]
         assert given_to.get(step) == (min(passing)[1] if passing else None)
     assert sum(len(places) for places in found.values()) == len(given_to)
-
-
-def test_batch_is_needed_where_it_is_asked_for_and_where_something_waits_to_start() -> None:
-    plan = plan_with(5, 15)
-    child = plan.add_node(0, 10, {"lr": ConstantForm(2)})
-    plan.want(Place(child.number, 20), Wanter("run", 9), 9)
-    plan.promise(1, [Place(0, 5), Place(0, 10), Place(0, 15), Place(0, 18)])
-    assert needed(plan, build(plan)) == {Place(0, 5), Place(0, 15), Place(0, 10), Place(child.number, 20)}

@@ -115,7 +115,13 @@ def test_step_between_two_promises_is_trained_again_from_below() -> None:
     assert cuts(plan) == [Cut(0, 0, 7, None)]
 
 
-def test_stage_knows_how_many_wait_and_the_oldest_behind_it() -> None:
+def test_stage_knows_how_many_wait_and_the_oldest_of_them() -> None:
     plan = plan_of((DROPPED, 20), (STRAIGHT, 15), (STRAIGHT, 15), (STRAIGHT, 18))
     stages = {stage.place: (stage.wanted, stage.order) for stage in build(plan)}
-    assert stages == {Place(0, 10): (0, 0), Place(1, 20): (1, 0), Place(0, 15): (2, 1), Place(0, 18): (1, 3)}
+    assert stages == {Place(0, 10): (0, None), Place(1, 20): (1, 0), Place(0, 15): (2, 1), Place(0, 18): (1, 3)}
+
+
+def test_tree_of_some_runs_has_their_wishes_only() -> None:
+    plan = plan_of((DROPPED, 20), (STRAIGHT, 15))
+    plan.want(Place(0, 18), Wanter("other", 0), 9)
+    assert [stage.place for stage in build(plan, lambda run: run == "other")] == [Place(0, 18)]

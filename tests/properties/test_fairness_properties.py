@@ -6,13 +6,12 @@ The oracle of fairness is a list of everything that was ever given out, added up
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hive.planner.critical_path import CriticalPaths
+from hive.planner.critical_path import next_batch
 from hive.planner.estimates import Estimates
 from hive.planner.fairness import FairShares
 from hive.planner.search_plan import Place, SearchPlan, Standing, Wanter
@@ -138,47 +137,41 @@ def plans(draw: st.DrawFn, runs: str) -> SearchPlan:
     return plan
 
 
-def all_taken(paths: SharedPaths, study: str, helds: list[Place | None]) -> list[list[Place]]:
-    """The batches of a study until none is ready."""
-    taken: list[list[Place]] = []
-    while stages := paths.take(study, helds[len(taken) % len(helds)]):
-        taken.append([stage.place for stage in stages])
-    return taken
-
-
 @given(plans("a"), st.data())
 def test_one_study_alone_gets_the_batches_of_the_critical_paths(plan: SearchPlan, data: st.DataObject) -> None:
     places = [None, *(Place(node.number, step) for node in plan.nodes for step in node.standings)]
-    helds = data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=3))
-    alone = CriticalPaths(build(plan), Estimates())
-    expected: list[list[Place]] = []
-    while stages := alone.take(helds[len(expected) % len(helds)]):
-        expected.append([stage.place for stage in stages])
-    assert all_taken(SharedPaths(build(plan), Estimates(), str), "a", helds) == expected
+    paths = SharedPaths(plan, Estimates(), str)
+    for lease in range(len(plan.pending) + 1):
+        held = data.draw(st.sampled_from(places))
+        stages = paths.take("a", held)
+        assert [stage.place for stage in stages] == [s.place for s in next_batch(build(plan), Estimates(), held)]
+        plan.promise(lease, [stage.place for stage in stages])
+    assert paths.studies() == []
 
 
 @given(plans("abc"), st.data())
-def test_batches_of_several_studies_begin_each_ready_stage_once_and_hold_what_their_study_wants(
+def test_batch_of_a_study_is_its_own_critical_path_cut_where_others_need_it_and_charged_to_all_who_want_it(
     plan: SearchPlan, data: st.DataObject
 ) -> None:
-    tree = build(plan)
-    paths = SharedPaths(tree, Estimates(), str)
-    ready, begun = list(paths.ready), []
+    paths = SharedPaths(plan, Estimates(), str)
+    lease = 0
     while studies := paths.studies():
-        study = data.draw(st.sampled_from(studies))
+        study, tree = data.draw(st.sampled_from(studies)), build(plan)
+        alone = next_batch(build(plan, lambda run, study=study: run == study), Estimates())  # type: ignore[misc]
         stages = paths.take(study)
-        begun.append(stages[0])
-        assert all(above is stage.parent for above, stage in pairwise(stages))
-        for stage in stages:
-            behind = [each for each in tree if stage in ancestry(each)]
+        assert (stages[0].origin, stages[-1].place) == (alone[0].origin, alone[-1].place)
+        assert {stage.place for stage in alone} <= {stage.place for stage in stages}
+        known = {(each.place, each.start, each.origin): each for each in tree}
+        for stage, (seconds, charged) in zip(stages, paths.costs(stages), strict=True):
+            whole = known[stage.place, stage.start, stage.origin]
+            behind = [each for each in tree if whole in ancestry(each)]
             wanting = {w.run for each in behind for r in [each.node.requests.get(each.end)] if r for w in r.wanters}
-            assert study in wanting
-            assert paths.studies_of[stage] == wanting
-        assert any(wanter.run == study for wanter in stages[-1].node.requests[stages[-1].end].wanters)
-        branches = {child.parent for child in tree if child.parent in stages and child not in stages}
-        assert all(paths.waits_for(stage.place) for stage in branches if stage is not None)
-    assert paths.ready == []
-    assert sorted(stage.place for stage in begun) == sorted(stage.place for stage in ready)
+            assert charged == wanting
+            assert seconds == stage.end - stage.start
+        lease += 1
+        plan.promise(lease, [stage.place for stage in stages])
+    assert paths.ready == 0
+    assert not any(stage.ready for stage in build(plan))
 
 
 def ancestry(stage: object) -> list[object]:

@@ -286,12 +286,8 @@ def facts(books: Books) -> object:
     return trees, runs, leases, books.losses, books.counters
 
 
-def ready(stages: list[Stage]) -> list[tuple[Place | None, Place]]:
-    return sorted(((s.origin, s.place) for s in stages), key=str)
-
-
 @given(anything)
-def test_whatever_happened_the_store_knows_it_and_the_kept_paths_are_those_of_a_new_tree(
+def test_whatever_happened_the_store_knows_it_and_the_frontier_is_that_of_a_new_tree(
     ops: list[tuple[str, object, object]],
 ) -> None:
     history = History()
@@ -299,7 +295,9 @@ def test_whatever_happened_the_store_knows_it_and_the_kept_paths_are_those_of_a_
         history.apply(op)
         history.assert_same_when_loaded()
         for plan in history.lockstep.books.plans.values():
-            assert ready(plan.paths().ready) == ready([stage for stage in build(plan.tree) if stage.ready])
+            tree = build(plan.tree)
+            assert sorted(plan.paths.all.stages()) == sorted((stage.place, stage.start) for stage in tree)
+            assert plan.paths.ready == sum(stage.ready for stage in tree)
 
 
 @given(anything)
