@@ -5,6 +5,8 @@ not know trainers, leases, or who gets which batch."""
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import msgspec
 
 from hive.actors import notes
@@ -28,11 +30,14 @@ from hive.actors.runs import Run
 from hive.actors.succession import Succession
 from hive.errors import UsageError
 from hive.planner.search_plan import Place
-from hive.planner.sequences import sequence_from_descriptor
+from hive.planner.sequences import Sequence, sequence_from_descriptor
 from hive.planner.space import Config
 from hive.storage.records import AnnouncementRecord, PlanRecord, RunRecord, WantRecord
 
 __all__ = ["Sessions"]
+
+SEQUENCES_MAX = 10_000
+"""Sequences remembered by their descriptors: a search is made of some hundred, asked for again and again."""
 
 TOLD_MAX = 1_000
 """Answers repeated after one beat: enough to catch up within seconds, few enough not to crowd out everything else."""
@@ -235,4 +240,22 @@ def config_of(asked: AskedTrial, names: tuple[str, ...]) -> Config:
         raise UsageError(
             f"{', '.join(unknown) or 'an empty config'}: the study's hyper-parameters are {', '.join(names)}"
         )
-    return {name: sequence_from_descriptor(d, name) for name, d in asked.config.items()}
+    return {name: sequence_of(d, name) for name, d in asked.config.items()}
+
+
+def sequence_of(descriptor: object, name: str) -> Sequence:
+    """The sequence that a descriptor says; the same one as the last time, as far as they are remembered.
+
+    Raises:
+        UsageError: it is no descriptor.
+    """
+    try:
+        return sequence_packed(msgspec.msgpack.encode(descriptor))
+    except UsageError:
+        return sequence_from_descriptor(descriptor, name)  # raises, and says of which hyper-parameter
+
+
+@lru_cache(SEQUENCES_MAX)
+def sequence_packed(data: bytes) -> Sequence:
+    """The sequence that a packed descriptor says: 1, 1.0 and True differ there, as they do in a dict's keys not."""
+    return sequence_from_descriptor(msgspec.msgpack.decode(data))

@@ -278,10 +278,11 @@ class Frontier:
 
     def reweigh(self, node: int | None) -> None:
         """The weight of a node's steps is otherwise than before; None for all weights."""
-        for number in list(self.fronts) if node is None else [node]:
+        known = {*self.fronts, *(place.node for place in self.best if place != FRESH)}
+        for number in known if node is None else known.intersection([node]):
             front = self.fronts.get(number)
-            if front is not None:
-                self.dirty.setdefault(number, set()).update(front.ends, front.node.floors)
+            steps = self.dirty.setdefault(number, set())
+            steps.update(self.plan.nodes[number].floors, front.ends if front is not None else ())
 
     def settle(self) -> None:
         """Work in all changes, children before parents: what a node's parent knows of it is passed on if it is new."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import operator
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import Field, fields
 from functools import cached_property
@@ -120,6 +120,11 @@ class Course:
             self._pieces.append(next(self._source))
             self._starts.append(end)
         return self._pieces[bisect_right(self._starts, place) - 1]
+
+    def before(self, steps: int) -> list[Piece]:
+        """Return the pieces that begin before step `steps` (>= 1)."""
+        self.at(steps - 1)
+        return self._pieces[: bisect_left(self._starts, steps)]
 
 
 def step_number(step: object) -> int:

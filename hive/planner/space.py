@@ -9,11 +9,11 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
-from itertools import pairwise, product, takewhile
+from itertools import pairwise, product
 from typing import Any, Protocol, runtime_checkable
 
 from hive.errors import SequenceError, SpaceError
-from hive.planner.pieces import ConstantForm, Form, Piece
+from hive.planner.pieces import ConstantForm, Form
 from hive.planner.sequences import Sequence, decoded, meant, sequence_from_descriptor
 from hive.planner.values import count, frozen, listed, shown
 
@@ -36,7 +36,7 @@ def segments(config: Mapping[str, Sequence], steps: int) -> list[Segment]:
     """Return the segments of a config that cover [0, steps): cut wherever any hyper-parameter's piece changes."""
     if steps < 1:
         return []
-    courses = {name: pieces_before(sequence, steps) for name, sequence in config.items()}
+    courses = {name: sequence.course.before(steps) for name, sequence in config.items()}
     starts = {piece.start for course in courses.values() for piece in course}
     places = dict.fromkeys(courses, 0)
     cut: list[Segment] = []
@@ -46,11 +46,6 @@ def segments(config: Mapping[str, Sequence], steps: int) -> list[Segment]:
                 places[name] += 1
         cut.append(Segment(start, end, {name: course[places[name]].form for name, course in courses.items()}))
     return cut
-
-
-def pieces_before(sequence: Sequence, steps: int) -> list[Piece]:
-    """Return a sequence's pieces that begin before step `steps`."""
-    return list(takewhile(lambda piece: piece.start < steps, sequence.pieces()))
 
 
 def config_key(config: Mapping[str, Sequence]) -> str:
