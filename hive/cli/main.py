@@ -40,6 +40,13 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--fresh", action="store_true", help="begin a new plan; the old one is left as it is")
     run.add_argument("--json", type=Path, metavar="OUT", dest="json_path", help="write a summary here")
 
+    plan = commands.add_parser("plan", help="what a search would train, and what sharing would save")
+    plan.add_argument("file", type=Path, metavar="FILE.json", help="a space, or spaces and sets of them, as JSON")
+    which = plan.add_mutually_exclusive_group()
+    which.add_argument("--space", metavar="NAME", help="one of the file's spaces")
+    which.add_argument("--set", dest="set_name", metavar="NAME", help="one of its sets: several spaces on one plan")
+    plan.add_argument("--json", action="store_true", help="the figures alone, as JSON")
+
     status = commands.add_parser("status", help="how things stand in a root, live or stopped")
     place = status.add_mutually_exclusive_group()
     place.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="the root (.hive)")

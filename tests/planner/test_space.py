@@ -264,23 +264,6 @@ def test_papers_space_has_this_many_distinct_steps(
     assert distinct_steps(spaces) == distinct
 
 
-def value_trie_size(name: str) -> int:
-    """Distinct steps by brute force: different beginnings of the trials' values."""
-    space = paper_space(name)
-    beginnings = set()
-    for config in space.configs():
-        path = 0
-        for step in range(space.steps):
-            path = hash((path, *((hp, repr(sequence(step))) for hp, sequence in config.items())))
-            beginnings.add(path)
-    return len(beginnings)
-
-
-@pytest.mark.parametrize(("name", "distinct"), [("resnet56", 21_888), ("mobilenetv2", 9_156)])
-def test_papers_space_has_hardly_fewer_distinct_values_than_pieces(name: str, distinct: int) -> None:
-    assert value_trie_size(name) == distinct
-
-
 def test_papers_spaces_come_back_from_json() -> None:
     for name, data in papers()["spaces"].items():
         wanted = {
