@@ -96,6 +96,11 @@ def test_branches_that_differ_in_values_alone_are_folded_and_what_hangs_there_co
     assert [len(group) for group in folded(root.children)] == [1, 1]
 
 
+def test_branches_that_are_left_at_different_steps_are_not_alike() -> None:
+    roots = outlined([Constant(1), Piecewise([1, 3], [5]), Constant(2), Piecewise([2, 3], [7])])
+    assert [len(group) for group in folded(roots)] == [1, 1]
+
+
 def test_mark_keeps_branches_of_one_shape_apart() -> None:
     plan, ends = planned([({"lr": Constant(value)}, 9) for value in range(3)])
     assert [len(group) for group in folded(outline(plan, ends))] == [3]
