@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from hive.actors.actor import Called, Effect, Event, Quiet, Received, StartTimer, TimerFired, Turn
 from hive.actors.books import Books
 from hive.actors.commands import Commands
@@ -47,6 +49,7 @@ from hive.actors.messages import (
 from hive.actors.sessions import Sessions
 from hive.actors.sharing import Sharing
 from hive.actors.status import status
+from hive.actors.trees import RECORDS_MAX, known_trees
 from hive.storage.records import NOWHERE, CheckpointFolder
 from hive.storage.store import Store
 
@@ -190,4 +193,14 @@ class Coordinator:
 
     def on_status_query(self, sender: str, message: StatusQuery, now: float, turn: Turn) -> None:
         """Anyone asks how things stand."""
-        turn.send(sender, Status(status(self.books, self.sharing, now)))
+        state = status(self.books, self.sharing, now)
+        if message.trees:
+            trees = known_trees(self.books)
+            count = sum(len(tree.nodes) + len(tree.standings) + len(tree.wants) for tree in trees)
+            if count > RECORDS_MAX:
+                turn.send(
+                    sender, Refused(f"the plans have {count:,} records, {RECORDS_MAX:,} at most fit in a message")
+                )
+                return
+            state["trees"] = msgspec.to_builtins(trees)
+        turn.send(sender, Status(state))

@@ -441,11 +441,13 @@ class Curves(Message, frozen=True):
 
 
 class StatusQuery(Message, frozen=True):
-    """How do things stand?"""
+    """How do things stand? `trees`: and what are the plans' records? Refused where these are too many for a message."""
+
+    trees: bool = False
 
 
 class Status(Message, frozen=True):
-    """How things stand, as plain data; its form is that of `hive status --json`."""
+    """How things stand, as plain data; its form is that of `hive status --json`, with "trees" if it was asked for."""
 
     state: dict[str, Any]
 

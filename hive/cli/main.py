@@ -48,21 +48,20 @@ def parser() -> argparse.ArgumentParser:
     plan.add_argument("--json", action="store_true", help="the figures alone, as JSON")
 
     status = commands.add_parser("status", help="how things stand in a root, live or stopped")
-    place = status.add_mutually_exclusive_group()
-    place.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="the root (.hive)")
-    place.add_argument("--url", metavar="URL", help="a coordinator that runs")
-    add_keys(status)
+    add_place(status)
     status.add_argument("--json", action="store_true", help="as JSON")
+
+    tree = commands.add_parser(
+        "tree", help="the stage trees of a root's plans: what is trained, saved and awaited where"
+    )
+    add_place(tree)
 
     studies = commands.add_parser("studies", help="the studies of a coordinator that runs; pause, resume, cancel one")
     studies.add_argument(
         "action", nargs="?", choices=("pause", "resume", "cancel"), metavar="ACTION", help="what to do"
     )
     studies.add_argument("name", nargs="?", metavar="NAME", help="a study, or one of its runs")
-    where = studies.add_mutually_exclusive_group()
-    where.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="the root (.hive)")
-    where.add_argument("--url", metavar="URL", help="a coordinator that runs")
-    add_keys(studies)
+    add_place(studies)
     studies.add_argument("--json", action="store_true", help="as JSON")
 
     check = commands.add_parser("check", help="does your trainer give the same bits whichever way hive trains it?")
@@ -80,6 +79,14 @@ def add_keys(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--keys", type=Path, metavar="DIR", help="a folder that `hive keys` made, if the coordinator asks for keys"
     )
+
+
+def add_place(command: argparse.ArgumentParser) -> None:
+    """A command about a root, or about a coordinator that runs."""
+    place = command.add_mutually_exclusive_group()
+    place.add_argument("--root", type=Path, default=Path(".hive"), metavar="DIR", help="the root (.hive)")
+    place.add_argument("--url", metavar="URL", help="a coordinator that runs")
+    add_keys(command)
 
 
 def positive(word: str) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json as json_text
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from hive.errors import StudyError
 from hive.storage.lmdb_store import LmdbStore
 from hive.storage.root import RootPaths
 
-__all__ = ["main"]
+__all__ = ["main", "reading"]
 
 
 def main(root: Path, url: str | None, keys: Path | None, json: bool) -> int:
@@ -34,13 +35,24 @@ def of_live(address: str, keys: Path | None) -> dict[str, Any]:
 
 def of_stopped(root: Path) -> dict[str, Any]:
     """Of a root that nobody owns."""
+    with reading(root) as store:
+        coordinator = Coordinator(store, time.time())
+        return {"live": False, **status(coordinator.books, coordinator.sharing, time.time())}
+
+
+@contextmanager
+def reading(root: Path) -> Iterator[LmdbStore]:
+    """The store of a root, to be read, beside its owner if there is one.
+
+    Raises:
+        StudyError: there is none.
+    """
     paths = RootPaths(root)
     if not paths.store_path.exists():
         raise StudyError(f"{root} is no root: nothing was run there (name one with --root)")
     store = LmdbStore(paths.store_path, readonly=True)
     try:
-        coordinator = Coordinator(store, time.time())
-        return {"live": False, **status(coordinator.books, coordinator.sharing, time.time())}
+        yield store
     finally:
         store.close()
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -73,6 +75,16 @@ def test_script_runs_the_command_it_is_named_after(script: str, module: str) -> 
     assert os.access(file, os.X_OK)
     assert scripts[script] == f"hive.cli.{module}:main"
     assert f"from hive.cli.{module} import main" in file.read_text()
+
+
+@pytest.mark.parametrize("script", ["hive", "hive-coordinator", "hive-worker"])
+def test_script_starts_once_where_the_environment_is_a_link(script: str, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "bin" / script).write_bytes((ROOT / "bin" / script).read_bytes())
+    command = [sys.executable, str(tmp_path / "bin" / script), "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("usage: ")
 
 
 def test_gate_calls_make_test_from_anywhere() -> None:
