@@ -176,9 +176,11 @@ class CosineForm(CurveForm):
     origin: Fraction
 
     def at(self, step: int) -> float:
-        """Return final + (initial - final) * (1 + cos(pi * share of the length)) / 2."""
-        share = float((step - self.origin) / self.length)
-        return self.final + (self.initial - self.final) * (1 + math.cos(math.pi * share)) / 2
+        """Return final + (initial - final) * (1 + cos(pi * share of the length)) / 2, each end by its own weight: no
+        digit is lost where one end is far smaller than the other, or where the wave has almost come to 0."""
+        share = (step - self.origin) / self.length
+        begun, left = (math.sin(math.pi / 2 * float(part)) ** 2 for part in (share, 1 - share))
+        return self.initial * left + self.final * begun
 
     def shifted(self, steps: int) -> Form:
         """Return the curve with a later origin."""

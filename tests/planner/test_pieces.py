@@ -89,6 +89,13 @@ def test_curves_have_the_values_of_their_formulas() -> None:
     assert POWER.value(8) == 0.0
 
 
+def test_cosine_has_all_digits_where_an_end_is_far_smaller_than_the_other() -> None:
+    assert CosineForm(1e-08, 0.51, Fraction(2), Fraction(0)).value(0) == 1e-08
+    tail = CosineForm(0.1, 0.0, Fraction(30_000), Fraction(0))
+    assert tail.value(29_998) == 1.09662270722e-09  # 0.1 * sin(pi / 30,000) ** 2
+    assert tail.value(30_000) == 0.0
+
+
 def test_polynomial_stays_at_its_end_behind_it() -> None:
     assert PolynomialForm(0.1, 0.5, Fraction(8), Fraction(0)).value(9) == 0.0
 

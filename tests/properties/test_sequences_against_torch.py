@@ -1,8 +1,12 @@
-"""Sequences against torch.optim.lr_scheduler: the same learning rates up to the sequence's own end."""
+"""Sequences against torch.optim.lr_scheduler: the same learning rates up to the sequence's own end.
+
+Piecewise and Values have no counterpart in torch but a lambda of one's own.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 import pytest
@@ -12,6 +16,8 @@ from hypothesis import strategies as st
 from torch.optim import lr_scheduler as ours_to_match
 
 from hive.planner.sequences import (
+    Chain,
+    Constant,
     Cosine,
     CosineWarmRestarts,
     Cyclic,
@@ -22,16 +28,19 @@ from hive.planner.sequences import (
     Polynomial,
     Sequence,
     Step,
+    Warmup,
 )
 
 STEPS = 300
-FEW = settings(max_examples=15)  # each example steps an optimizer 300 times
+SOME = settings(max_examples=60, deadline=None)  # each example steps an optimizer 300 times
 
 Scheduler = Callable[[torch.optim.Optimizer], Any]
 
-rates = st.integers(1, 9999).map(lambda n: n / 10_000)
+rates = st.builds(lambda digits, places: digits / 10**places, st.integers(1, 99_999), st.integers(2, 8))
+finals = st.just(0.0) | rates
 lengths = st.integers(1, STEPS)
-gammas = st.integers(50, 100).map(lambda n: n / 100)
+gammas = st.integers(1, 120).map(lambda n: n / 100)
+factors = st.integers(1, 100).map(lambda n: n / 100)
 
 
 def rates_of_torch(initial: float, scheduler: Scheduler, steps: int) -> list[float]:
@@ -53,52 +62,53 @@ def agree(sequence: Sequence, initial: float, scheduler: Scheduler, steps: int =
         assert abs(got - wanted) <= 1e-9 * max(abs(initial), abs(got)), (step, got, wanted)
 
 
-@FEW
+@SOME
 @given(rates, lengths, gammas)
 def test_step_agrees_with_torch(initial: float, size: int, gamma: float) -> None:
     agree(Step(initial, size, gamma), initial, lambda o: ours_to_match.StepLR(o, size, gamma))
 
 
-@FEW
+@SOME
 @given(rates, st.lists(lengths, max_size=5, unique=True).map(sorted), gammas)
 def test_multi_step_agrees_with_torch(initial: float, milestones: list[int], gamma: float) -> None:
     agree(MultiStep(initial, milestones, gamma), initial, lambda o: ours_to_match.MultiStepLR(o, milestones, gamma))
 
 
-@FEW
+@SOME
 @given(rates, gammas)
 def test_exponential_agrees_with_torch(initial: float, gamma: float) -> None:
     agree(Exponential(initial, gamma), initial, lambda o: ours_to_match.ExponentialLR(o, gamma))
 
 
-@FEW
-@given(rates, st.sampled_from([0.1, 0.25, 0.5, 1.0]), st.sampled_from([0.0, 0.1, 0.5, 1.0]), lengths)
+@SOME
+@given(rates, factors, st.just(0.0) | factors, lengths)
 def test_linear_agrees_with_torch(initial: float, first: float, last: float, steps: int) -> None:
     sequence = Linear(initial * first, initial * last, steps)
     agree(sequence, initial, lambda o: ours_to_match.LinearLR(o, first, last, steps))
 
 
-@FEW
-@given(rates, lengths, st.sampled_from([0.5, 1.0, 2.0, 3.0]))
+@SOME
+@given(rates, lengths, st.integers(1, 40).map(lambda n: n / 10))
 def test_polynomial_agrees_with_torch(initial: float, steps: int, power: float) -> None:
     agree(Polynomial(initial, steps, power), initial, lambda o: ours_to_match.PolynomialLR(o, steps, power))
 
 
-@FEW
-@given(rates, lengths, st.sampled_from([0.0, 0.00001, 0.001]))
+@SOME
+@given(rates, lengths, finals)
 def test_cosine_agrees_with_torch_up_to_its_end(initial: float, steps: int, final: float) -> None:
     sequence = Cosine(initial, steps, final)
     agree(sequence, initial, lambda o: ours_to_match.CosineAnnealingLR(o, steps, final), steps + 1)
 
 
-@FEW
-@given(rates, lengths, st.integers(1, 3), st.sampled_from([0.0, 0.00001, 0.001]))
+@SOME
+@given(rates, lengths, st.integers(1, 3), finals)
 def test_cosine_warm_restarts_agrees_with_torch(initial: float, t_0: int, t_mult: int, final: float) -> None:
+    assume(final <= 1e5 * initial)  # beyond, torch itself misses the initial rate by more, at every restart
     sequence = CosineWarmRestarts(initial, t_0, t_mult, final)
     agree(sequence, initial, lambda o: ours_to_match.CosineAnnealingWarmRestarts(o, t_0, t_mult, final))
 
 
-@FEW
+@SOME
 @given(rates, rates, lengths, st.none() | lengths)
 def test_cyclic_agrees_with_torch(base: float, top: float, up: int, down: int | None) -> None:
     def scheduler(o: torch.optim.Optimizer) -> Any:
@@ -107,8 +117,8 @@ def test_cyclic_agrees_with_torch(base: float, top: float, up: int, down: int | 
     agree(Cyclic(base, top, up, down), max(base, top), scheduler)
 
 
-@FEW
-@given(rates, st.integers(2, STEPS), st.integers(0, 100), st.sampled_from([1, 10, 25]), st.sampled_from([1, 1e4]))
+@SOME
+@given(rates, st.integers(2, STEPS), st.integers(0, 100), st.integers(1, 50), st.sampled_from([1, 2.5, 100, 1e4]))
 def test_one_cycle_agrees_with_torch(top: float, steps: int, percent: int, div: float, final_div: float) -> None:
     assume(percent * steps != 100)  # torch divides by zero where the rise has no length
 
@@ -124,6 +134,62 @@ def test_one_cycle_agrees_with_torch(top: float, steps: int, percent: int, div: 
         )
 
     agree(OneCycle(top, steps, percent / 100, div, final_div), top, scheduler, steps)
+
+
+@SOME
+@given(rates, factors, lengths)
+def test_constants_in_a_chain_agree_with_torch(initial: float, factor: float, steps: int) -> None:
+    sequence = Chain([(Constant(initial * factor), steps), (Constant(initial), None)])
+    agree(sequence, initial, lambda o: ours_to_match.ConstantLR(o, factor, steps))
+
+
+Pair = tuple[Callable[[float], Sequence], Scheduler]
+"""A sequence of some initial rate, and its counterpart."""
+
+PAIRS: st.SearchStrategy[Pair] = st.one_of(
+    st.just((Constant, lambda o: ours_to_match.ConstantLR(o, 1.0))),
+    st.builds(
+        lambda size, gamma: (lambda r: Step(r, size, gamma), lambda o: ours_to_match.StepLR(o, size, gamma)),
+        lengths,
+        gammas,
+    ),
+    st.builds(
+        lambda at, gamma: (lambda r: MultiStep(r, at, gamma), lambda o: ours_to_match.MultiStepLR(o, at, gamma)),
+        st.lists(lengths, max_size=3, unique=True).map(sorted),
+        gammas,
+    ),
+    gammas.map(lambda gamma: (lambda r: Exponential(r, gamma), lambda o: ours_to_match.ExponentialLR(o, gamma))),
+    lengths.map(
+        lambda t_0: (lambda r: CosineWarmRestarts(r, t_0), lambda o: ours_to_match.CosineAnnealingWarmRestarts(o, t_0))
+    ),
+)
+
+
+@SOME
+@given(rates, st.integers(2, STEPS), PAIRS)
+def test_warmup_agrees_with_torch_s_linear_rise_and_what_follows(target: float, steps: int, pair: Pair) -> None:
+    sequence, then = pair
+
+    def scheduler(o: torch.optim.Optimizer) -> Any:
+        rise = ours_to_match.LinearLR(o, 1 / steps, 1.0, steps - 1)
+        return ours_to_match.SequentialLR(o, [rise, then(o)], [steps])
+
+    agree(Warmup(steps, target, sequence(target)), target, scheduler)
+
+
+@SOME
+@given(rates, st.lists(st.tuples(PAIRS, st.integers(1, 100)), min_size=1, max_size=3), PAIRS)
+def test_chain_agrees_with_torch_s_sequential_schedule(
+    initial: float, parts: list[tuple[Pair, int]], last: Pair
+) -> None:
+    ends = list(accumulate(steps for _, steps in parts))
+
+    def scheduler(o: torch.optim.Optimizer) -> Any:
+        return ours_to_match.SequentialLR(o, [theirs(o) for (_, theirs), _ in parts] + [last[1](o)], ends)
+
+    agree(
+        Chain([*((ours(initial), steps) for (ours, _), steps in parts), (last[0](initial), None)]), initial, scheduler
+    )
 
 
 def test_comparison_with_torch_notices_a_wrong_rate() -> None:
