@@ -276,12 +276,14 @@ def test_cache_removes_drafts_of_killed_processes(tmp_path: Path) -> None:
     assert disk.names() == {"a", "filling.draft"}
 
 
-def test_cache_is_shared_by_trainers_that_fill_it_at_once(see: See) -> None:
+def test_cache_is_shared_by_trainers_that_fill_it_at_once(s3: None, tmp_path: Path) -> None:
     """Each gets every file whole, whoever fetched it."""
-    see("one").put("plan/a", text("state" * 10_000))
-    machine, found = see("other"), []
+    claimed = claim(MemoryStore(), f"s3://bucket/{tmp_path.name}")
+    open_folder(claimed, tmp_path / "one", GB).put("plan/a", text("state" * 10_000))
+    found = []
 
     def get() -> None:
+        machine = open_folder(claimed, tmp_path / "other", GB)
         found.append(machine.get("plan/a").read_text() == "state" * 10_000)
 
     threads = [threading.Thread(target=get) for _ in range(8)]
