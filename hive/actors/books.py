@@ -5,6 +5,8 @@ the turn. It must not know messages that come in, or who gets which batch."""
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 from hive.actors.actor import Turn
 from hive.actors.leases import LeaseTable
 from hive.actors.messages import Applied, Noted, RunState, Told, ToldTime
@@ -39,6 +41,7 @@ class Books:
         plans: by identity.
         runs: by identity; of closed ones the record only.
         leases: the batches that are out.
+        counting: by plan and name, the runs whose counts are not final.
         staff: who can train; not in the store, everybody says so again.
         weights: by plan and study, what the study weighs there: the weight of its run that opened last.
         losses: by plan and place, how many leases in a row were lost while they trained on from there.
@@ -50,6 +53,7 @@ class Books:
     def __init__(self, store: Store, now: float, lease_s: float, checkpoints: CheckpointFolder) -> None:
         self.plans: dict[str, LivePlan] = {}
         self.runs: dict[str, Run] = {}
+        self.counting: dict[str, dict[str, Run]] = defaultdict(dict)
         self.leases = LeaseTable(lease_s)
         self.staff = Staff(checkpoints)
         self.weights: dict[tuple[str, str], float] = {}
@@ -79,6 +83,7 @@ class Books:
         run = self.runs[record.run] = Run(record, heard=now)
         if not record.closed:
             self.weights[record.plan, record.study] = record.weight
+            self.counting[record.plan][record.run] = run
         return run
 
     def load_runs(self, store: Store, now: float) -> None:
@@ -261,8 +266,7 @@ class Books:
     def charge(self, payer: Run, node: Node, begin: int, end: int, turn: Turn) -> None:
         """The steps [begin, end) were trained for the first time: each is run for one of those who asked for it, the
         payer of the batch before others, and reused by the rest. What nobody asks for any more is the payer's."""
-        plan, paid = payer.record.plan, begin
-        runs = [run for run in self.runs.values() if run.record.plan == plan]
+        runs, paid = self.counting[payer.record.plan].values(), begin
         asking = [run for run in runs if begin < end and begin < run.reach.get(node.number, 0)]
         for run in sorted(asking, key=lambda run: (run is not payer, run.name)):
             paid = run.trained(node, begin, end, paid)
@@ -280,6 +284,7 @@ class Books:
             turn.send(run.session, state)
         if state.settled and run.record.closed:
             run.forget()
+            self.counting[run.record.plan].pop(run.name, None)
 
     def run_state(self, run: Run) -> RunState:
         """How a run stands."""

@@ -24,7 +24,7 @@ It must not know leases, trainers, studies, or how seconds were measured.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
@@ -85,6 +85,7 @@ class Front:
         seconds: what the longest path behind each end takes.
         orders: the oldest request at each end and on that path.
         ways: by step where children leave: those that need training.
+        measured: steps where a state stands that somebody wants measured.
         head: the rank of the first stage, where no floor lies below it: what the parent knows of it.
     """
 
@@ -93,6 +94,7 @@ class Front:
     seconds: list[float] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     ways: dict[int, Ways] = field(default_factory=dict)
+    measured: set[int] = field(default_factory=set)
     head: Rank | None = None
 
     def chained(self, at: int, step: int) -> bool:
@@ -116,15 +118,26 @@ class Frontier:
     """What is left to train of a plan.
 
     Args:
-        plan: the plan; every change of it is heard of.
+        plan: the plan.
         estimates: what stages should cost. Whoever changes a weight says so to `reweigh`.
         counts: whether the wishes of a run count; None for all of them.
+        wished: where they wait now; None for wherever anybody does.
+        at: by node, the frontiers that have something there to train, this one among them; whoever keeps several tells
+            each change of the plan to those that it matters to (`touched`). Without it, every change is heard of.
 
     Attributes:
+        touched: the places of changes that are not worked in yet.
         ready: how many stages could be begun now.
     """
 
-    def __init__(self, plan: SearchPlan, estimates: Estimates, counts: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self,
+        plan: SearchPlan,
+        estimates: Estimates,
+        counts: Callable[[str], bool] | None = None,
+        wished: Iterable[Place] | None = None,
+        at: dict[int, set[Frontier]] | None = None,
+    ) -> None:
         self.plan = plan
         self.estimates = estimates
         self.counts = counts
@@ -135,12 +148,15 @@ class Frontier:
         self.ready = 0
         self.heap: list[tuple[Rank, Place]] = []
         self.dirty: dict[int, set[int]] = {}
-        self.touched: list[Place] = list(plan.pending)
-        plan.listeners.append(self.touched)
+        self.touched: list[Place] = list(plan.pending if wished is None else wished)
+        self.at = at
+        if at is None:
+            plan.listeners.append(self.touched)
 
     def close(self) -> None:
-        """Hear no more of the plan."""
-        self.plan.listeners = [heard for heard in self.plan.listeners if heard is not self.touched]
+        """It is not needed any more."""
+        for number in list(self.fronts):
+            self.drop(number)
 
     # -- asking -------------------------------------------------------------------------------------------------
 
@@ -209,9 +225,8 @@ class Frontier:
             for end in front.ends:
                 starts = [front.node.start, *front.node.floors, *front.ends]
                 yield Place(number, end), max(step for step in starts if step < end)
-        for place in self.plan.pending:
-            if self.measurement(self.plan.nodes[place.node], place.step) is not None:
-                yield place, place.step
+            for step in front.measured:
+                yield Place(number, step), step
 
     # -- paths --------------------------------------------------------------------------------------------------
 
@@ -278,11 +293,10 @@ class Frontier:
 
     def reweigh(self, node: int | None) -> None:
         """The weight of a node's steps is otherwise than before; None for all weights."""
-        known = {*self.fronts, *(place.node for place in self.best if place != FRESH)}
-        for number in known if node is None else known.intersection([node]):
+        for number in list(self.fronts) if node is None else [node]:
             front = self.fronts.get(number)
-            steps = self.dirty.setdefault(number, set())
-            steps.update(self.plan.nodes[number].floors, front.ends if front is not None else ())
+            if front is not None:
+                self.dirty.setdefault(number, set()).update(front.ends, front.node.floors)
 
     def settle(self) -> None:
         """Work in all changes, children before parents: what a node's parent knows of it is passed on if it is new."""
@@ -309,19 +323,32 @@ class Frontier:
 
     def ways_at(self, node: Node, step: int) -> Ways:
         """What leads on from a place of a node."""
-        front = self.fronts.get(node.number)
-        if front is None:
-            front = self.fronts[node.number] = Front(node)
+        front = self.front(node)
         ways = front.ways.get(step)
         if ways is None:
             ways = front.ways[step] = Ways()
         return ways
 
-    def renew(self, node: Node, steps: set[int]) -> Rank | None:
-        """Work the changes at these steps of a node in. Returns what its parent should know of it."""
+    def front(self, node: Node) -> Front:
+        """What is left to train under a node."""
         front = self.fronts.get(node.number)
         if front is None:
             front = self.fronts[node.number] = Front(node)
+            if self.at is not None:
+                self.at.setdefault(node.number, set()).add(self)
+        return front
+
+    def drop(self, number: int) -> None:
+        """Nothing is left to train under a node."""
+        del self.fronts[number]
+        if self.at is not None:
+            self.at[number].discard(self)
+            if not self.at[number]:
+                del self.at[number]
+
+    def renew(self, node: Node, steps: set[int]) -> Rank | None:
+        """Work the changes at these steps of a node in. Returns what its parent should know of it."""
+        front = self.front(node)
         chains: dict[int, int] = {}
         origins: set[int] = set()
         for step in steps:
@@ -333,8 +360,8 @@ class Frontier:
         for step in origins.union(chains) - {node.start}:
             self.offer(Place(node.number, step))
         front.head = self.rank(front, 0, node.start) if front.chained(0, node.start) else None
-        if not front.ends and not front.ways:
-            del self.fronts[node.number]
+        if not (front.ends or front.ways or front.measured):
+            self.drop(node.number)
         return front.head
 
     def renew_end(self, front: Front, step: int) -> int:
@@ -352,6 +379,10 @@ class Frontier:
             front.add(at, step)
         elif there and not wanted:
             front.remove(at)
+        if reached and self.measurement(node, step) is not None:
+            front.measured.add(step)
+        else:
+            front.measured.discard(step)
         return node.floors[below - 1] if below else node.start
 
     def weigh(self, front: Front, floor: int, top: int) -> None:

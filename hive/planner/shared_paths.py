@@ -9,7 +9,7 @@ It must not know weights, trainers, or how a run comes by its study.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 
 from hive.planner.estimates import Estimates
 from hive.planner.frontier import Frontier
@@ -37,6 +37,12 @@ class SharedPaths:
         self.study_of = study_of
         self.all = Frontier(plan, estimates)
         self.own: dict[str, Frontier] = {}
+        self.study: dict[Frontier, str] = {}
+        self.at: dict[int, set[Frontier]] = {}
+        self.changed: set[Frontier] = set()
+        self.beginning: set[Frontier] = set()
+        self.heard: list[Place] = list(plan.pending)
+        plan.listeners.append(self.heard)
 
     @property
     def ready(self) -> int:
@@ -45,21 +51,52 @@ class SharedPaths:
         return self.all.ready
 
     def frontiers(self) -> dict[str, Frontier]:
-        """By study, by name, the frontier of its wishes; of those only that wait for something."""
-        waiting = sorted({self.study_of(run) for run in self.plan.waiting})
-        if len(waiting) == 1:
-            self.keep([])
-            return {waiting[0]: self.all}
-        self.keep(waiting)
-        return {study: self.own[study] for study in waiting}
+        """By study, the frontier of its wishes; of those only that wait for something."""
+        if self.heard:
+            waiting = {self.study_of(run) for run in self.plan.waiting}
+            if len(waiting) > 1:
+                self.pass_on()
+                self.keep(waiting)
+            else:
+                self.keep(set())
+                self.own = dict.fromkeys(waiting, self.all)
+            self.heard.clear()
+        return self.own
 
-    def keep(self, studies: Sequence[str]) -> None:
+    def pass_on(self) -> None:
+        """Tell each change of the plan to the frontiers that it matters to: of the studies that want that very place,
+        and those that have something to train under its node."""
+        for place in self.heard:
+            request = self.plan.nodes[place.node].requests.get(place.step)
+            studies = {self.study_of(wanter.run) for wanter in request.wanters} if request is not None else set()
+            frontiers = self.at.get(place.node, set()).union(self.own[s] for s in studies if s in self.own) - {self.all}
+            for frontier in frontiers:
+                frontier.touched.append(place)
+            self.changed |= frontiers
+
+    def keep(self, studies: Set[str]) -> None:
         """Have a frontier for each of these studies, and for no other."""
-        for study in [study for study in self.own if study not in studies]:
-            self.own.pop(study).close()
-        for study in studies:
-            if study not in self.own:
-                self.own[study] = Frontier(self.plan, self.estimates, self.belongs_to(study))
+        for study, frontier in list(self.own.items()):
+            if study not in studies or frontier is self.all:
+                del self.own[study]
+                self.beginning.discard(frontier)
+                self.changed.discard(frontier)
+                if frontier is not self.all:
+                    del self.study[frontier]
+                    frontier.close()
+        for study, wished in self.wished(studies - self.own.keys()).items():
+            frontier = self.own[study] = Frontier(self.plan, self.estimates, self.belongs_to(study), wished, self.at)
+            self.study[frontier] = study
+            self.changed.add(frontier)
+
+    def wished(self, studies: Set[str]) -> dict[str, list[Place]]:
+        """Where the wishes of these studies wait."""
+        found: dict[str, list[Place]] = {study: [] for study in studies}
+        for place in self.plan.pending if found else ():
+            for wanter in self.plan.nodes[place.node].requests[place.step].wanters:
+                if (study := self.study_of(wanter.run)) in found:
+                    found[study].append(place)
+        return found
 
     def belongs_to(self, study: str) -> Callable[[str], bool]:
         """Whether a run is one of a study."""
@@ -67,7 +104,14 @@ class SharedPaths:
 
     def studies(self) -> list[str]:
         """The studies for which something could be begun now, by name."""
-        return [study for study, frontier in self.frontiers().items() if frontier.longest() is not None]
+        frontiers = self.frontiers()
+        if self.all in frontiers.values():
+            return [study for study in frontiers if self.all.longest() is not None]
+        for frontier in self.changed:
+            begins = frontier.longest() is not None
+            (self.beginning.add if begins else self.beginning.discard)(frontier)
+        self.changed.clear()
+        return sorted(study for study, frontier in frontiers.items() if frontier in self.beginning)
 
     def take(self, study: str, held: Place | None = None, in_memory: Collection[Place] = ()) -> list[Stage]:
         """The next batch for a study; empty if none is ready. See `Frontier.next` for what a trainer has at hand.
@@ -92,14 +136,16 @@ class SharedPaths:
     def costs(self, batch: Sequence[Stage]) -> list[tuple[float, frozenset[str]]]:
         """Of each stage, the seconds that it should take, and the studies that want its end or something behind it.
         To be asked before the batch is promised."""
-        frontiers = self.frontiers()
         return [
-            (
-                self.estimates.stage_s(stage.node.number, stage.end - stage.start),
-                frozenset(study for study, frontier in frontiers.items() if wants(frontier, stage)),
-            )
+            (self.estimates.stage_s(stage.node.number, stage.end - stage.start), frozenset(self.wanting(stage)))
             for stage in batch
         ]
+
+    def wanting(self, stage: Stage) -> Iterable[str]:
+        """The studies that want the end of a stage that is left, or something behind it."""
+        if self.all in (frontiers := self.frontiers()).values():
+            return frontiers
+        return [self.study[each] for each in self.at.get(stage.node.number, ()) if wants(each, stage)]
 
     def reweigh(self, node: int | None) -> None:
         """The weight of a node's steps is otherwise than before; None for all weights."""
