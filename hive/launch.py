@@ -239,18 +239,19 @@ async def inline(
     # Loaded here: a run on processes has them in its processes, and begins a tenth of a second sooner.
     from hive.actors.coordinator import Coordinator, CoordinatorSettings
     from hive.actors.trainer import TrainerActor
-    from hive.storage.folders import claim
+    from hive.storage.folders import claim, deleter
     from hive.storage.lmdb_store import LmdbStore
     from hive.storage.root import Root
 
     with Root.acquire(options.root, wait_s=OWNER_WAIT_S) as root:
         store = LmdbStore(root.store_path)
-        claim(store, str(root.checkpoints_path))
+        folder = claim(store, str(root.checkpoints_path))
         settings = CoordinatorSettings(lease_s=float("inf"), close_runs=str(root.path) not in owned)
         owned.add(str(root.path))
         hub = Hub()
         training = InlineTraining(trainer_class, opening, root)
-        coordinator = Runtime(Coordinator(store, time.time(), settings), hub.network("coordinator"), store=store)
+        actor = Coordinator(store, time.time(), settings)
+        coordinator = Runtime(actor, hub.network("coordinator"), store=store, delete=deleter(folder))
         runtimes = [coordinator]
 
         def delivered(answer: Any) -> None:

@@ -176,6 +176,8 @@ class Study:
             fingerprint=code.digest,
             parts=code.parts,
             weight=self.weight,
+            metric=self.metric,
+            maximize=self.mode == "max",
         )
 
     def drive(self, link: Link, work: Callable[[], Awaitable[Any]]) -> tuple[Any, StudyResult]:

@@ -24,9 +24,11 @@ __all__ = [
     "AmendJob",
     "Called",
     "Commit",
+    "DeleteFiles",
     "Deliver",
     "Effect",
     "Event",
+    "FilesDeleted",
     "JobEnded",
     "JobReported",
     "Leave",
@@ -61,6 +63,13 @@ class Called:
     """Code of the actor's own process asks for something (the tuner its session, a signal its node manager)."""
 
     call: Any
+
+
+@dataclass(frozen=True, slots=True)
+class FilesDeleted:
+    """A call: these checkpoint files are gone."""
+
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +168,15 @@ class StopJob:
     job: str
 
 
-Effect = Commit | Send | Deliver | StartTimer | StartJob | AmendJob | StopJob
+@dataclass(frozen=True, slots=True)
+class DeleteFiles:
+    """Delete checkpoint files, when there is time for it, and call `FilesDeleted`. One that is gone already is no
+    error."""
+
+    names: tuple[str, ...]
+
+
+Effect = Commit | Send | Deliver | StartTimer | StartJob | AmendJob | StopJob | DeleteFiles
 
 
 @dataclass(slots=True)

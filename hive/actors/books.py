@@ -21,10 +21,13 @@ from hive.storage.records import (
     CheckpointFolder,
     CounterRecord,
     HeldRecord,
+    Key,
     LeaseRecord,
     LossRecord,
     NodeRecord,
+    PinRecord,
     PlanRecord,
+    ReleasedRecord,
     RunRecord,
     StandingRecord,
     WantRecord,
@@ -41,6 +44,7 @@ class Books:
         plans: by identity.
         runs: by identity; of closed ones the record only.
         leases: the batches that are out.
+        pins: what is never evicted, by key.
         counting: by plan and name, the runs whose counts are not final.
         staff: who can train; not in the store, everybody says so again.
         weights: by plan and study, what the study weighs there: the weight of its run that opened last.
@@ -53,6 +57,7 @@ class Books:
     def __init__(self, store: Store, now: float, lease_s: float, checkpoints: CheckpointFolder) -> None:
         self.plans: dict[str, LivePlan] = {}
         self.runs: dict[str, Run] = {}
+        self.pins: dict[Key, PinRecord] = {pin.key(): pin for pin in store.scan(PinRecord)}
         self.counting: dict[str, dict[str, Run]] = defaultdict(dict)
         self.leases = LeaseTable(lease_s)
         self.staff = Staff(checkpoints)
@@ -94,6 +99,9 @@ class Books:
                 entries, held = store.scan(AnswerRecord, (run.name,)), store.scan(HeldRecord, (run.name,))
                 run.journal = Journal.of(entries, record.told, held)
                 run.announced = {a.trial: a for a in store.scan(AnnouncementRecord, (run.name,))}
+                run.released = {r.trial for r in store.scan(ReleasedRecord, (run.name,))}
+                for entry in run.journal.told:
+                    self.note_best(run, entry)
         wants = [w for run in self.runs.values() if not run.record.closed for w in store.scan(WantRecord, (run.name,))]
         for want in sorted(wants, key=lambda w: w.order):
             plan = self.plans[want.plan]
@@ -228,8 +236,25 @@ class Books:
         entry = run.journal.tell(ready)
         run.change(told=entry.number)
         turn.put(entry)
+        if self.note_best(run, entry):
+            self.pin(PinRecord(run.record.plan, entry.node, entry.step, "best", run.record.study), turn)
         if run.session:
             turn.send(run.session, self.told(run, entry))
+
+    def note_best(self, run: Run, entry: AnswerRecord) -> bool:
+        """Whether an entry is the best answer of its run so far."""
+        if not run.record.metric or entry.kind != "answer" or entry.error is not None:
+            return False
+        place = Place(entry.node, entry.step)
+        return run.better(place, self.plans[run.record.plan].standings[place].metrics or {})
+
+    def pin(self, pin: PinRecord, turn: Turn, *, keep: bool = True) -> None:
+        """Pin a state, or (not `keep`) pin it no longer."""
+        if keep:
+            self.pins[pin.key()] = pin
+            turn.put(pin)
+        elif self.pins.pop(pin.key(), None) is not None:
+            turn.delete(PinRecord, pin.key())
 
     def ask_otherwise(self, run: Run, turn: Turn) -> None:
         """A run asks for something else than the one whose journal it took over: from here on it is told what is

@@ -5,6 +5,7 @@ answers.
     a person commands -> runs are paused, resumed, cancelled                                       commands.py
     a trainer is idle -> the least served study's critical path -> lease + Grant                   sharing.py
     a Notice comes    -> a standing -> everybody who waited for it is told                         dispatch.py
+    what may go       -> checkpoints beyond the bytes, pins                                         upkeep.py
     what it knows     -> plans, runs, leases, and how they come back from the store                books.py
 
 Whatever it decides is in the turn's commit before anybody hears of it; to restart is to construct it from the store.
@@ -22,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from hive.actors.actor import Called, Effect, Event, Quiet, Received, StartTimer, TimerFired, Turn
+from hive.actors.actor import Called, Effect, Event, FilesDeleted, Quiet, Received, StartTimer, TimerFired, Turn
 from hive.actors.books import Books
 from hive.actors.commands import Commands
 from hive.actors.dispatch import Dispatch
@@ -32,10 +33,12 @@ from hive.actors.messages import (
     Ask,
     AskTime,
     CloseRun,
+    Collect,
     LeaseEnded,
     NodeBeat,
     Notice,
     OpenRun,
+    Pin,
     Refused,
     Release,
     SessionBeat,
@@ -50,6 +53,7 @@ from hive.actors.sessions import Sessions
 from hive.actors.sharing import Sharing
 from hive.actors.status import status
 from hive.actors.trees import RECORDS_MAX, known_trees
+from hive.actors.upkeep import Upkeep
 from hive.storage.records import NOWHERE, CheckpointFolder
 from hive.storage.store import Store
 
@@ -69,6 +73,7 @@ class CoordinatorSettings:
         lease_s: how long a trainer may go without a sign of life before its batch is given to another; seconds.
         beat_s: how often leases are looked at; seconds.
         attempts_max: leases lost on one stage (>= 1) before the requests behind it fail.
+        checkpoint_bytes_max: bytes that all checkpoints may take, beyond which some are given up; 0 for no limit.
         checkpoints: where the checkpoint files are, for trainers; nowhere if they know it.
         close_runs: whoever had to do with the runs and batches left open in the store is dead. Runs that were done are
             closed, others wait for one that goes on from them. The batches are over; no trainer is to blame, so no
@@ -79,6 +84,7 @@ class CoordinatorSettings:
     lease_s: float = 30.0
     beat_s: float = 1.0
     attempts_max: int = 3
+    checkpoint_bytes_max: int = 0
     checkpoints: CheckpointFolder = NOWHERE
     close_runs: bool = False
 
@@ -99,6 +105,7 @@ class Coordinator:
         self.handled_at = now
         sessions = Sessions(self.books)
         self.sharing = Sharing(self.books)
+        upkeep = self.upkeep = Upkeep(self.books, store, self.settings.checkpoint_bytes_max)
         dispatch = self.dispatch = Dispatch(self.books, self.sharing, self.settings.attempts_max)
         self.handlers: dict[type, Callable[[str, Any, float, Turn], None]] = {
             OpenRun: sessions.on_open_run,
@@ -116,6 +123,9 @@ class Coordinator:
             NodeBeat: dispatch.on_node_beat,
             TrainerExited: dispatch.on_trainer_exited,
             StudyCommand: Commands(self.books).on_study_command,
+            Collect: upkeep.on_collect,
+            Pin: upkeep.on_pin,
+            FilesDeleted: upkeep.on_files_deleted,
             StatusQuery: self.on_status_query,
             AggregatorAt: self.on_aggregator_at,
         }
@@ -132,6 +142,7 @@ class Coordinator:
                     self.books.pause(run, turn)
             for lease in list(self.books.leases.leases.values()):
                 self.dispatch.end(lease, now, turn)
+        self.upkeep.start(turn)
         turn.do(StartTimer("beat", self.settings.beat_s))
         return turn.effects()
 
@@ -162,6 +173,7 @@ class Coordinator:
         self.books.acknowledge(turn)
         if self.books.unsettled:
             self.books.unsettled = False
+            self.upkeep.settle(turn)
             self.dispatch.settle(now, turn)
 
     def take(self, sender: str, message: Any, now: float, turn: Turn) -> None:

@@ -129,16 +129,17 @@ class Dispatch:
         """Count the steps that a notice makes durable, and write down what it found.
 
         Of the steps from the last boundary to here, those that somebody had trained before are repeated, for want of a
-        checkpoint where a branch was asked for too late."""
+        checkpoint: one that was evicted, or one where a branch was asked for too late."""
         node = plan.tree.nodes[notice.node]
         steps = notice.steps_run - lease.record.steps_noted
         begin = notice.step - steps
         repeated = max(0, min(notice.step, node.trained_to) - begin)
         payer = self.books.runs[lease.record.payer]
         self.books.charge(payer, node, begin + repeated, notice.step, turn)
+        evicted = plan.evicted_steps(node, begin, begin + repeated)
         new = plan.found(notice, turn)
         plan.learn(notice, steps)
-        payer.count(steps_run=repeated, late_branch=repeated, checkpoint_count=int(new))
+        payer.count(steps_run=repeated, late_branch=repeated - evicted, evicted=evicted, checkpoint_count=int(new))
         turn.put(payer.record)
         if self.books.losses.pop((plan.name, Place(notice.node, begin)), None) is not None:
             turn.delete(LossRecord, (plan.name, notice.node, begin))

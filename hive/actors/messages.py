@@ -20,6 +20,7 @@ Who says what, and what makes a loss harmless:
     trainer -> node -> aggregator   Curve                       may be lost
     anyone -> coordinator    StatusQuery -> Status
                              StudyCommand -> StudyDone          said again by whoever commands
+                             Collect -> Collected, Pin -> Pinned
     anyone -> aggregator     CurveQuery -> Curves
 
 This module must not know sockets, bytes, or what any actor does with a message.
@@ -27,7 +28,7 @@ This module must not know sockets, bytes, or what any actor does with a message.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
@@ -38,26 +39,35 @@ from hive.actors.parts import (
     AskedTrial,
     Count,
     GrantedStage,
+    Message,
     Name,
     Point,
     Slot,
     Stages,
     Weight,
 )
+from hive.actors.questions import (
+    Collect,
+    Collected,
+    CurveQuery,
+    Curves,
+    Pin,
+    Pinned,
+    Status,
+    StatusQuery,
+    StudyCommand,
+    StudyDone,
+)
 from hive.storage.records import CheckpointFile, CheckpointFolder, RunCounts, TrainerSource
 
 __all__ = [
     "MESSAGES", "WEIGHT_MAX", "WEIGHT_MIN", "Amend", "Amended", "Announce", "AnnouncedTrial", "Applied", "Ask",
-    "AskTime", "AskedTrial", "CloseRun", "Count", "Curve", "CurveQuery", "Curves", "Grant", "GrantedStage",
-    "LeaseEnded", "Message", "Name", "NodeBeat", "NodeWelcome", "Noted", "Notice", "OpenRun", "Opened", "Point",
-    "Refused", "Release", "RetireTrainer", "RunState", "SessionBeat", "Slot", "StartTrainer", "Status",
-    "StatusQuery", "StopLease", "StudyCommand", "StudyDone", "Told", "ToldTime", "TrainerBeat", "TrainerBroken",
-    "TrainerExited",
+    "AskTime", "AskedTrial", "CloseRun", "Collect", "Collected", "Count", "Curve", "CurveQuery", "Curves", "Grant",
+    "GrantedStage", "LeaseEnded", "Message", "Name", "NodeBeat", "NodeWelcome", "Noted", "Notice", "OpenRun", "Opened",
+    "Pin", "Pinned", "Point", "Refused", "Release", "RetireTrainer", "RunState", "SessionBeat", "Slot", "StartTrainer",
+    "Status", "StatusQuery", "StopLease", "StudyCommand", "StudyDone", "Told", "ToldTime", "TrainerBeat",
+    "TrainerBroken", "TrainerExited",
 ]  # fmt: skip
-
-
-class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
-    """The base of all messages: a map whose "type" is the class's name."""
 
 
 # -- a session and the coordinator ----------------------------------------------------------------------------
@@ -74,6 +84,8 @@ class OpenRun(Message, frozen=True):
         fresh: begin a new plan, and leave what stands under the key.
         parts: by name, the hash of each piece of code that the trainer can reach.
         weight: the study's share of trainer time, in proportion to those of other studies that wait.
+        metric: what the study is about: the state of its best trial is never evicted. "" if there is none.
+        maximize: whether more of it is better.
     """
 
     run: Name
@@ -86,6 +98,8 @@ class OpenRun(Message, frozen=True):
     fingerprint: str
     parts: dict[str, str]
     weight: Weight = 1.0
+    metric: str = ""
+    maximize: bool = True
 
 
 class Ask(Message, frozen=True):
@@ -282,7 +296,7 @@ class TrainerBeat(Message, frozen=True):
     steps_run: Count = 0
     held: tuple[int, int] | None = None
     amendment: Count = 0
-    in_memory: list[tuple[int, int]] = []
+    in_memory: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 class Notice(Message, frozen=True):
@@ -342,7 +356,7 @@ class LeaseEnded(Message, frozen=True):
     failed_node: Count | None = None
     failed_step: Count | None = None
     error: str | None = None
-    in_memory: list[tuple[int, int]] = []
+    in_memory: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 class TrainerBroken(Message, frozen=True):
@@ -423,54 +437,7 @@ class Curve(Message, frozen=True):
     points: list[Point]
 
 
-class CurveQuery(Message, frozen=True):
-    """All points of one node of a plan."""
-
-    plan: Name
-    node: Count
-
-
-class Curves(Message, frozen=True):
-    """The answer to a CurveQuery, by step."""
-
-    plan: Name
-    points: list[Point]
-
-
 # -- anyone ---------------------------------------------------------------------------------------------------
-
-
-class StatusQuery(Message, frozen=True):
-    """How do things stand? `trees`: and what are the plans' records? Refused where these are too many for a message."""
-
-    trees: bool = False
-
-
-class Status(Message, frozen=True):
-    """How things stand, as plain data; its form is that of `hive status --json`, with "trees" if it was asked for."""
-
-    state: dict[str, Any]
-
-
-class StudyCommand(Message, frozen=True):
-    """Pause, resume or cancel the open runs of a study, or one run. Said twice, it changes nothing the second time.
-
-    Attributes:
-        name: the study's, or the run's.
-        by: who says so, for those who wait for the run.
-    """
-
-    name: Name
-    action: Literal["pause", "resume", "cancel"]
-    by: str = ""
-
-
-class StudyDone(Message, frozen=True):
-    """A command is in force. `runs`: those that it is about."""
-
-    name: Name
-    action: Literal["pause", "resume", "cancel"]
-    runs: list[str]
 
 
 MESSAGES: tuple[type[Message], ...] = (
@@ -478,6 +445,6 @@ MESSAGES: tuple[type[Message], ...] = (
     Opened, Applied, Told, ToldTime, RunState, Refused,
     Grant, Amend, StopLease, Noted, TrainerBeat, Notice, Amended, LeaseEnded, TrainerBroken,
     NodeBeat, NodeWelcome, StartTrainer, RetireTrainer, TrainerExited,
-    Curve, CurveQuery, Curves, StatusQuery, Status, StudyCommand, StudyDone,
+    Curve, CurveQuery, Curves, StatusQuery, Status, StudyCommand, StudyDone, Collect, Collected, Pin, Pinned,
 )  # fmt: skip
 """Every kind there is. A kind that is not here does not exist on the wire."""

@@ -15,6 +15,7 @@ __all__ = [
     "AskedTrial",
     "Count",
     "GrantedStage",
+    "Message",
     "Name",
     "Part",
     "Point",
@@ -36,6 +37,10 @@ WEIGHT_MIN, WEIGHT_MAX = 0.001, 1000.0
 
 Weight = Annotated[float, msgspec.Meta(ge=WEIGHT_MIN, le=WEIGHT_MAX)]
 """How much of the trainer time a study gets, in proportion to the others that wait."""
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, omit_defaults=True):
+    """The base of all messages: a map whose "type" is the class's name."""
 
 
 class Part(msgspec.Struct, frozen=True, omit_defaults=True):

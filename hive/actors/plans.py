@@ -44,6 +44,7 @@ class LivePlan:
         estimates: what its stages are expected to cost.
         start_failures: trainers in a row that went before they said a word.
         wants_made: how many wants were ever written for it.
+        bytes: what its checkpoints take.
         paths: what of it could be begun now.
         amended_version: the version for which the batches that are out were looked at last.
     """
@@ -56,6 +57,7 @@ class LivePlan:
     start_failures: int = 0
     wants_made: int = 0
     amended_version: int = -1
+    bytes: int = 0
     paths: SharedPaths = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,8 +81,17 @@ class LivePlan:
 
     def stand(self, place: Place, record: StandingRecord) -> None:
         """A standing is in force: in the tree, and as a record."""
+        self.note(place, record)
+        name = None if record.checkpoint is None else record.checkpoint.name
+        self.tree.record(place, Standing(name, record.digest, record.metrics))
+
+    def note(self, place: Place, record: StandingRecord) -> None:
+        """Keep a record, and count its file's bytes."""
+        before = self.standings.get(place)
+        for known, sign in ((before, -1), (record, 1)):
+            if known is not None and known.checkpoint is not None:
+                self.bytes += sign * known.checkpoint.bytes
         self.standings[place] = record
-        self.tree.record(place, Standing(record.checkpoint.name, record.digest, record.metrics))
 
     # -- changes ------------------------------------------------------------------------------------------------
 
@@ -94,20 +105,38 @@ class LivePlan:
         return place
 
     def found(self, notice: Notice, turn: Turn) -> bool:
-        """Write down what a notice says; whether a checkpoint was new. The first record at a place stands."""
+        """Write down what a notice says; whether a checkpoint was new. The first record at a place stands; if its
+        checkpoint was evicted, there is one again."""
         place = Place(notice.node, notice.step)
         first = self.standings.get(place)
         if first is None:
             if notice.checkpoint is None:
                 return False
             record = StandingRecord(self.name, place.node, place.step, notice.checkpoint, notice.digest, notice.metrics)
-        elif first.metrics is None and notice.metrics is not None:
-            record = msgspec.structs.replace(first, metrics=notice.metrics)
         else:
+            file = notice.checkpoint if first.checkpoint is None else first.checkpoint
+            metrics = notice.metrics if first.metrics is None else first.metrics
+            record = msgspec.structs.replace(first, checkpoint=file, metrics=metrics)
+        if record == first:
             return False
         self.stand(place, record)
         turn.put(record)
-        return first is None
+        return record.checkpoint is not None and (first is None or first.checkpoint is None)
+
+    def evict(self, place: Place, turn: Turn) -> str:
+        """Give a checkpoint up. Returns its file's name, which may be deleted after this turn's commit."""
+        before = self.standings[place]
+        assert before.checkpoint is not None, "a state stands there"
+        record = msgspec.structs.replace(before, checkpoint=None)
+        self.note(place, record)
+        self.tree.evict(place)
+        turn.put(record)
+        return before.checkpoint.name
+
+    def evicted_steps(self, node: Node, begin: int, end: int) -> int:
+        """Of the steps [begin, end) of a node, how many lead to a state that was evicted."""
+        gone = [step for step in node.standings if step > begin and not node.stands(step)]
+        return max(0, min(end, max(gone, default=begin)) - begin)
 
     def learn(self, notice: Notice, steps: int) -> None:
         """Take in how long things took."""
@@ -197,7 +226,7 @@ class LivePlan:
             trainer=lease.trainer,
             lease=lease.lease,
             origin=origin,
-            checkpoint=None if origin is None else self.standings[origin].checkpoint.name,
+            checkpoint=None if origin is None else self.tree.nodes[origin.node].standings[origin.step].checkpoint,
             build_values=build_values,
             stages=self.granted(lease),
             amendment=lease.amendment,

@@ -7,13 +7,14 @@ afterwards. It must not know trainers, leases, or the stage tree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from hive.actors.replay import Journal
-from hive.planner.search_plan import Node
+from hive.planner.search_plan import Node, Place
 from hive.storage.records import AnnouncementRecord, RunRecord, WantRecord
 
 __all__ = ["Run"]
@@ -31,6 +32,8 @@ class Run:
         wants: by (trial, step), what it still waits for or was told.
         waiting: of these, what it still waits for.
         journal: what it was told, in order, and will be told again.
+        released: the trials that it released, and has not asked for since.
+        best: the steps, the metric (more is better) and the place of its best trial; None while none has an answer.
         announced: by trial, what it may ask for later.
         heard: Unix time of its session's last word.
         paused: nobody speaks for it: what only it wants is not trained, until somebody does.
@@ -43,6 +46,8 @@ class Run:
     wants: dict[tuple[int, int], WantRecord] = field(default_factory=dict)
     waiting: dict[tuple[int, int], WantRecord] = field(default_factory=dict)
     journal: Journal = field(default_factory=Journal)
+    released: set[int] = field(default_factory=set)
+    best: tuple[int, float, Place] | None = None
     announced: dict[int, AnnouncementRecord] = field(default_factory=dict)
     heard: float = 0.0
     paused: bool = False
@@ -118,6 +123,18 @@ class Run:
             run = max(0, asked - paid)
             self.count(steps_run=run, steps_reused=asked - begin - run)
         return max(paid, asked)
+
+    def better(self, place: Place, metrics: Mapping[str, float]) -> bool:
+        """Whether an answer is the best that it was told, and if so, remember it. More steps count before the metric,
+        as they do where trials are stopped on the way."""
+        value = metrics.get(self.record.metric)
+        if value is None or not math.isfinite(value):
+            return False
+        score = (place.step, value if self.record.maximize else -value)
+        if self.best is not None and score <= self.best[:2]:
+            return False
+        self.best = (*score, place)
+        return True
 
     def forget(self) -> None:
         """The run is over: keep its record only."""

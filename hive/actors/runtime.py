@@ -9,19 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from hive.actors import wire
 from hive.actors.actor import (
     Actor,
     AmendJob,
+    Called,
     Commit,
+    DeleteFiles,
     Deliver,
     Effect,
     Event,
+    FilesDeleted,
     Quiet,
     Received,
     Send,
@@ -37,6 +41,8 @@ __all__ = ["Hub", "HubNetwork", "Jobs", "Network", "Runtime"]
 
 EVENTS_MAX = 512
 """Events of one transaction: group commit without making the first of them wait for ever."""
+
+log = logging.getLogger("hive")
 
 
 class Network(Protocol):
@@ -80,6 +86,7 @@ class Runtime:
         store: what its commits go to; None for an actor without.
         jobs: what runs its jobs; None for an actor without.
         deliver: called with each `Deliver`'s answer.
+        delete: deletes checkpoint files by their names, in a thread of its own; None for an actor that has none.
         clock: Unix time in seconds; the actor sees it non-decreasing.
     """
 
@@ -91,6 +98,7 @@ class Runtime:
         store: Store | None = None,
         jobs: Jobs | None = None,
         deliver: Callable[[Any], None] | None = None,
+        delete: Callable[[Sequence[str]], None] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.actor = actor
@@ -98,6 +106,8 @@ class Runtime:
         self.store = store
         self.jobs = jobs
         self.deliver = deliver
+        self.delete = delete
+        self.deleting: set[asyncio.Task[None]] = set()
         self.clock = clock
         self.loop = asyncio.get_running_loop()
         self.inbox: deque[Event] = deque()
@@ -181,8 +191,21 @@ class Runtime:
                 self.jobs.amend(job, order)
             case StopJob(job) if self.jobs is not None:
                 self.jobs.stop(job)
+            case DeleteFiles(names) if self.delete is not None:
+                task = self.loop.create_task(self.delete_files(names, self.delete))
+                self.deleting.add(task)
+                task.add_done_callback(self.deleting.discard)
             case _:
                 pass
+
+    async def delete_files(self, names: tuple[str, ...], delete: Callable[[Sequence[str]], None]) -> None:
+        """Delete, and say so; what fails is tried again when the actor asks for it again."""
+        try:
+            await asyncio.to_thread(delete, names)
+        except Exception as error:  # any: each file system has its own
+            log.warning("checkpoints are not deleted yet: %s", error)
+            return
+        self.post(Called(FilesDeleted(names)))
 
     def close(self) -> None:
         """Stop the timers and let go of the network and the store; jobs are their owner's to end."""

@@ -32,7 +32,7 @@ from hive.errors import UsageError
 from hive.planner.search_plan import Place
 from hive.planner.sequences import Sequence, sequence_from_descriptor
 from hive.planner.space import Config
-from hive.storage.records import AnnouncementRecord, PlanRecord, RunRecord, WantRecord
+from hive.storage.records import AnnouncementRecord, PlanRecord, ReleasedRecord, RunRecord, WantRecord
 
 __all__ = ["Sessions"]
 
@@ -57,7 +57,17 @@ class Sessions:
                 return  # it is said again
             plan, note = self.plan_for(message, now, turn)
             self.books.staff.try_again(plan.name)
-            record = RunRecord(message.run, message.study, plan.name, now, applied=1, weight=message.weight, note=note)
+            record = RunRecord(
+                run=message.run,
+                study=message.study,
+                plan=plan.name,
+                opened_at=now,
+                applied=1,
+                weight=message.weight,
+                note=note,
+                metric=message.metric,
+                maximize=message.maximize,
+            )
             self.succession.begin(self.books.add_run(record, now), now, turn)
         run = self.hear(message.run, sender, now, turn)
         if run is not None:
@@ -154,6 +164,9 @@ class Sessions:
         waits = failed is None and self.books.want(want)
         want = msgspec.structs.replace(want, open=waits)
         plan.wants_made += 1
+        if asked.trial in run.released:
+            run.released.remove(asked.trial)
+            turn.delete(ReleasedRecord, (run.name, asked.trial))
         run.asks(want, path_to(plan.tree.nodes[place.node], place.step))
         turn.put(want)
         if not waits:
@@ -195,6 +208,9 @@ class Sessions:
         run = self.run_of(sender, message, now, turn)
         if run is not None:
             self.books.let_go(run, set(message.trials), turn)
+            for trial in set(message.trials) - run.released:
+                run.released.add(trial)
+                turn.put(ReleasedRecord(run.name, trial))
             run.change(done=message.done)
             turn.put(run.record)
             turn.send(sender, self.books.run_state(run))

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from hive.planner.search_plan import Place
+
 if TYPE_CHECKING:
     from hive.actors.books import Books
     from hive.actors.runs import Run
     from hive.actors.sharing import Sharing
+    from hive.storage.records import PinRecord
 
 __all__ = ["status"]
 
@@ -33,8 +36,9 @@ def status(books: Books, sharing: Sharing, now: float) -> dict[str, Any]:
                 "nodes": len(p.tree.nodes),
                 "steps_trained": p.tree.trained_steps(),
                 "requests_pending": len(p.tree.pending),
-                "checkpoints": len(p.standings),
-                "checkpoint_bytes": sum(s.checkpoint.bytes for s in p.standings.values()),
+                "checkpoints": sum(s.checkpoint is not None for s in p.standings.values()),
+                "checkpoint_bytes": p.bytes,
+                "evicted": sum(s.checkpoint is None for s in p.standings.values()),
                 "step_s": p.estimates.step_s.value if p.estimates.step_s.count else None,
             }
             for p in books.plans.values()
@@ -55,6 +59,7 @@ def status(books: Books, sharing: Sharing, now: float) -> dict[str, Any]:
             }
             for r in books.runs.values()
         ],
+        "pins": [pinned(books, pin) for pin in books.pins.values()],
         "leases": [
             {
                 "lease": lease.number,
@@ -71,6 +76,21 @@ def status(books: Books, sharing: Sharing, now: float) -> dict[str, Any]:
             {"node": name, "slots": [slot.trainer if slot else None for slot in node.slots]}
             for name, node in books.staff.nodes.items()
         ],
+    }
+
+
+def pinned(books: Books, pin: PinRecord) -> dict[str, Any]:
+    """A pin, and what stands at its place."""
+    standing = books.plans[pin.plan].standings[Place(pin.node, pin.step)]
+    return {
+        "kind": pin.kind,
+        "name": pin.name,
+        "plan": pin.plan,
+        "step": pin.step,
+        "digest": standing.digest,
+        "metrics": standing.metrics,
+        "file": standing.checkpoint.name if standing.checkpoint is not None else None,
+        "bytes": standing.checkpoint.bytes if standing.checkpoint is not None else 0,
     }
 
 

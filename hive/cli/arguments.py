@@ -28,6 +28,7 @@ class CoordinatorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     session_lease_s: float = 60.0
     attempts_max: int = 3
     checkpoint_url: str = ""
+    checkpoint_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -9,13 +9,17 @@ from typing import Any, TypeVar
 
 import zmq
 
+from hive.actors.actor import Called, Commit, DeleteFiles, FilesDeleted, Received, Send
+from hive.actors.coordinator import Coordinator
 from hive.actors.keys import named_folder
 from hive.actors.messages import Message, Refused
 from hive.actors.sockets import ZmqNetwork
 from hive.errors import StudyError
-from hive.storage.root import RootPaths, read_owner
+from hive.storage.folders import claim, deleter
+from hive.storage.lmdb_store import LmdbStore
+from hive.storage.root import Root, RootPaths, read_owner
 
-__all__ = ["answer_of", "live_address"]
+__all__ = ["answer_at", "answer_of", "live_address"]
 
 ANSWER_S = 5.0
 """How long a coordinator may take to answer."""
@@ -29,6 +33,39 @@ M = TypeVar("M", bound=Message)
 def live_address(root: Path) -> str | None:
     """The address of the coordinator that owns a root; None if nobody does."""
     return RootPaths(root).read_address() if read_owner(root) is not None else None
+
+
+def answer_at(root: Path, url: str | None, keys: Path | None, question: Message, kind: type[M]) -> M:
+    """What is answered by the coordinator at an address, else by that of a root; if nobody owns the root, by one that
+    is made for this question.
+
+    Raises:
+        StudyError: nobody answers, or the question is refused.
+    """
+    address = url if url is not None else live_address(root)
+    return answer_of(address, keys, question, kind) if address is not None else answer_of_stopped(root, question, kind)
+
+
+def answer_of_stopped(root: Path, question: Message, kind: type[M]) -> M:
+    """What a coordinator of a root that nobody owns answers; what it decides is carried out."""
+    paths = RootPaths(root)
+    if not paths.store_path.exists():
+        raise StudyError(f"{root} is no root: nothing was run there (name one with --root)")
+    with Root.acquire(root) as owned:
+        store = LmdbStore(owned.store_path)
+        try:
+            folder = claim(store, str(owned.checkpoints_path))
+            coordinator = Coordinator(store, time.time())
+            effects = coordinator.handle(Received("question", question), time.time())
+            store.commit([write for effect in effects if isinstance(effect, Commit) for write in effect.writes])
+            for effect in effects:
+                if isinstance(effect, DeleteFiles):
+                    deleter(folder)(effect.names)
+                    done = coordinator.handle(Called(FilesDeleted(effect.names)), time.time())
+                    store.commit([write for each in done if isinstance(each, Commit) for write in each.writes])
+        finally:
+            store.close()
+    return judged(next(effect.message for effect in effects if isinstance(effect, Send)), kind)
 
 
 def answer_of(url: str, keys: Path | None, question: Message, kind: type[M]) -> M:
@@ -65,7 +102,11 @@ async def ask(url: str, keys: Path | None, question: Message, kind: type[M]) -> 
         network.close()
     if not answer.done():
         raise StudyError(f"nobody answered at {url} within {ANSWER_S:g} s")
-    found = answer.result()
+    return judged(answer.result(), kind)
+
+
+def judged(found: Any, kind: type[M]) -> M:
+    """An answer, if it is none that refuses."""
     if not isinstance(found, kind):
         raise StudyError(found.reason)
     return found

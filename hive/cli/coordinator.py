@@ -24,7 +24,7 @@ from hive.actors.runtime import Runtime
 from hive.actors.sockets import ZmqNetwork, at_host_of
 from hive.cli.arguments import CoordinatorFile, read_config
 from hive.errors import HiveError
-from hive.storage.folders import claim
+from hive.storage.folders import claim, deleter
 from hive.storage.lmdb_store import LmdbStore
 from hive.storage.root import Root
 
@@ -75,15 +75,17 @@ async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     store = LmdbStore(root.store_path)
+    folder = claim(store, file.checkpoint_url or str(root.checkpoints_path))
     settings = CoordinatorSettings(
         session_lease_s=file.session_lease_s,
         lease_s=file.lease_s,
         attempts_max=file.attempts_max,
-        checkpoints=claim(store, file.checkpoint_url or str(root.checkpoints_path)),
+        checkpoint_bytes_max=file.checkpoint_bytes_max,
+        checkpoints=folder,
         close_runs=close_runs,
     )
     network = ZmqNetwork(zmq.Context(), "coordinator", file.listen, named_folder(file.keys))
-    runtime = Runtime(Coordinator(store, time.time(), settings), network, store=store)
+    runtime = Runtime(Coordinator(store, time.time(), settings), network, store=store, delete=deleter(folder))
     runtime.start()
     root.publish_address(network.address)
     if network.door is not None:

@@ -11,17 +11,37 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from hive.errors import HiveError, TrainingError
 
 __all__ = ["main"]
 
 
+Commands = Any
+"""What `add_subparsers` returns, which argparse does not name."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(prog="hive", description="Hyper-parameter search that trains shared beginnings once.")
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    add_run(commands)
+    add_looks(commands)
+    add_orders(commands)
 
+    check = commands.add_parser("check", help="does your trainer give the same bits whichever way hive trains it?")
+    check.add_argument("file", type=Path, metavar="FILE", help="Python file that defines `study` and `tuner`")
+    check.add_argument("--json", action="store_true", help="as JSON")
+
+    keys = commands.add_parser("keys", help="make the keys that a coordinator on other machines' network asks for")
+    keys.add_argument("folder", type=Path, metavar="DIR", help="where: a folder for the coordinator, one for each NAME")
+    keys.add_argument("names", nargs="*", metavar="NAME", help="a machine or a person that is let in (client)")
+    return top
+
+
+def add_run(commands: Commands) -> None:
+    """What trains."""
     run = commands.add_parser("run", help="run the study that a file defines")
     run.add_argument("file", type=Path, metavar="FILE", help="Python file that defines `study` and `tuner`")
     run.add_argument(
@@ -40,6 +60,9 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--fresh", action="store_true", help="begin a new plan; the old one is left as it is")
     run.add_argument("--json", type=Path, metavar="OUT", dest="json_path", help="write a summary here")
 
+
+def add_looks(commands: Commands) -> None:
+    """What looks, and changes nothing."""
     plan = commands.add_parser("plan", help="what a search would train, and what sharing would save")
     plan.add_argument("file", type=Path, metavar="FILE.json", help="a space, or spaces and sets of them, as JSON")
     which = plan.add_mutually_exclusive_group()
@@ -56,6 +79,9 @@ def parser() -> argparse.ArgumentParser:
     )
     add_place(tree)
 
+
+def add_orders(commands: Commands) -> None:
+    """What changes how things go on."""
     studies = commands.add_parser("studies", help="the studies of a coordinator that runs; pause, resume, cancel one")
     studies.add_argument(
         "action", nargs="?", choices=("pause", "resume", "cancel"), metavar="ACTION", help="what to do"
@@ -64,14 +90,17 @@ def parser() -> argparse.ArgumentParser:
     add_place(studies)
     studies.add_argument("--json", action="store_true", help="as JSON")
 
-    check = commands.add_parser("check", help="does your trainer give the same bits whichever way hive trains it?")
-    check.add_argument("file", type=Path, metavar="FILE", help="Python file that defines `study` and `tuner`")
-    check.add_argument("--json", action="store_true", help="as JSON")
+    pins = commands.add_parser("pins", help="the states whose checkpoints are kept for good; pin one, or let it go")
+    pins.add_argument("action", nargs="?", choices=("add", "remove"), metavar="ACTION", help="add or remove")
+    pins.add_argument("digest", nargs="?", metavar="DIGEST", help="a state's digest, or how it begins")
+    add_place(pins)
+    pins.add_argument("--json", action="store_true", help="as JSON")
 
-    keys = commands.add_parser("keys", help="make the keys that a coordinator on other machines' network asks for")
-    keys.add_argument("folder", type=Path, metavar="DIR", help="where: a folder for the coordinator, one for each NAME")
-    keys.add_argument("names", nargs="*", metavar="NAME", help="a machine or a person that is let in (client)")
-    return top
+    gc = commands.add_parser("gc", help="delete checkpoints: those of no use, or down to so many bytes")
+    gc.add_argument("--to", type=positive, metavar="BYTES", help="also those of use, the cheapest to train again first")
+    gc.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+    add_place(gc)
+    gc.add_argument("--json", action="store_true", help="as JSON")
 
 
 def add_keys(command: argparse.ArgumentParser) -> None:

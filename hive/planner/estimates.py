@@ -90,7 +90,11 @@ class Estimates:
 
     def stage_s(self, node: int, steps: int) -> float:
         """Seconds that a stage of so many steps under a node should take, its checkpoint included."""
+        return steps * self.step_weight(node) + self.save_s.weight
+
+    def step_weight(self, node: int) -> float:
+        """Seconds that a step under a node should take."""
         mean = self.by_node.get(node)
         if mean is None and self.plan is not None:
             mean = self.by_likeness.get(self.plan.nodes[node].like)
-        return steps * (mean or self.step_s).weight + self.save_s.weight
+        return (mean or self.step_s).weight

@@ -199,7 +199,7 @@ class Frontier:
         """Whether something starts where a promise will be kept."""
         self.settle()
         front = self.fronts.get(place.node)
-        if front is None or place.step in front.node.standings:
+        if front is None or front.node.stands(place.step):
             return False
         return place.step in front.ways or front.chained(bisect_right(front.ends, place.step), place.step)
 
@@ -268,7 +268,7 @@ class Frontier:
     def measurement(self, node: Node, step: int) -> Rank | None:
         """The rank of a stage without steps: a state stands there that somebody wants measured."""
         place = Place(node.number, step)
-        if step not in node.standings or place in self.plan.promises:
+        if not node.stands(step) or place in self.plan.promises:
             return None
         wanters = self.wanters(node, step)
         if not wanters:
@@ -414,7 +414,7 @@ class Frontier:
         if place == FRESH:
             return self.roots.best(), len(self.roots.ranks)
         node = self.plan.nodes[place.node]
-        if place.step not in node.standings:
+        if not node.stands(place.step):
             return None, 0
         measured = self.measurement(node, place.step)
         found = [] if measured is None else [measured]

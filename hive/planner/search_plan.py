@@ -44,12 +44,13 @@ class Standing:
     """What stands at a place: a checkpoint to start from, and the metrics, once somebody wanted them.
 
     Attributes:
-        checkpoint: the checkpoint's file name.
+        checkpoint: the checkpoint's file name; None once the file was evicted: then what was measured still stands,
+            and training cannot start from there.
         digest: SHA-256 of the state.
         metrics: what `evaluate()` returned; None if nobody asked yet.
     """
 
-    checkpoint: str
+    checkpoint: str | None
     digest: str
     metrics: Mapping[str, float] | None = None
 
@@ -86,7 +87,7 @@ class Node:
         children: by (step where they leave, key of their forms).
         requests: by step; only those that somebody still waits for.
         standings: by step.
-        floors: the steps where something stands or is promised, rising: where training can start, now or soon.
+        floors: the steps where a state stands or is promised, rising: where training can start, now or soon.
         trained_to: the greatest step up to which this node's steps were ever trained; `start` if none was.
     """
 
@@ -101,6 +102,15 @@ class Node:
     standings: dict[int, Standing] = field(default_factory=dict)
     floors: list[int] = field(default_factory=list)
     trained_to: int = 0
+
+    def stands(self, step: int) -> bool:
+        """Whether a state stands at a step, for training to start from."""
+        standing = self.standings.get(step)
+        return standing is not None and standing.checkpoint is not None
+
+    def states(self) -> list[int]:
+        """The steps where a state stands, rising."""
+        return [step for step in self.floors if self.stands(step)]
 
     def values(self, step: int) -> dict[str, Value]:
         """Every hyper-parameter's value at an absolute step of this node."""
@@ -254,7 +264,8 @@ class SearchPlan:
     def record(self, place: Place, standing: Standing) -> Standing:
         """Write down what was found at a place: what stands there afterwards.
 
-        The first record stands; a later one can only add metrics where nobody had measured.
+        The first record stands; a later one can only add metrics where nobody had measured, and a checkpoint where the
+        first one's was evicted.
         """
         node = self.nodes[place.node]
         node.trained_to = max(node.trained_to, place.step)
@@ -263,8 +274,17 @@ class SearchPlan:
         first = node.standings.setdefault(place.step, standing)
         if first.metrics is None:
             first.metrics = standing.metrics
+        if first.checkpoint is None:
+            first.checkpoint = standing.checkpoint
         self.renew_floor(place)
         return first
+
+    def evict(self, place: Place) -> None:
+        """The checkpoint at a place is given up. What was measured there stands; what starts from there is trained from
+        further below."""
+        self.nodes[place.node].standings[place.step].checkpoint = None
+        self.version += 1
+        self.renew_floor(place)
 
     def promise(self, lease: int, places: Iterable[Place]) -> None:
         """A granted batch will reach these places."""
@@ -333,14 +353,14 @@ class SearchPlan:
 
     def reached(self, place: Place) -> bool:
         """Whether training can start from `place`, now or when a promise is kept."""
-        return place in self.promises or place.step in self.nodes[place.node].standings
+        return place in self.promises or self.nodes[place.node].stands(place.step)
 
     def blocked(self, place: Place) -> list[Place]:
         """The pending places that cannot be answered if `place`, the first of its node that failed, cannot be reached.
 
         Where the state stands already, it is only its measurement that failed.
         """
-        if place.step in self.nodes[place.node].standings:
+        if self.nodes[place.node].stands(place.step):
             return [place] if place in self.pending else []
         return [
             wanted

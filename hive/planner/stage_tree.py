@@ -85,7 +85,7 @@ def build(plan: SearchPlan, counts: Callable[[str], bool] = all_count) -> list[S
     needed = needed_steps(plan, promised, counts)
     for number, ends in sorted(needed.items()):  # a parent's number is below its children's
         node = plan.nodes[number]
-        floors = sorted({*node.standings, *promised[number], *ends})
+        floors = sorted({*node.states(), *promised[number], *ends})
         for end in sorted(ends):
             stages[Place(number, end)] = stage_to(plan, node, end, floors, stages)
     tree = list(stages.values())
@@ -110,12 +110,12 @@ def needed_steps(plan: SearchPlan, promised: dict[int, set[int]], counts: Callab
         if place in plan.promises or not any(counts(wanter.run) for wanter in wanters):
             continue
         node, step = plan.nodes[place.node], place.step
-        if step in node.standings:  # trained already, not measured
+        if node.stands(step):  # trained already, not measured
             needed[node.number].add(step)
             continue
         while step not in needed[node.number]:
             needed[node.number].add(step)
-            below = any(s < step for s in node.standings) or any(s < step for s in promised[node.number])
+            below = any(s < step for s in node.states()) or any(s < step for s in promised[node.number])
             if below or node.parent is None:
                 break
             node, step = node.parent, node.start
@@ -126,7 +126,7 @@ def needed_steps(plan: SearchPlan, promised: dict[int, set[int]], counts: Callab
 
 def stage_to(plan: SearchPlan, node: Node, end: int, floors: list[int], stages: dict[Place, Stage]) -> Stage:
     """The stage that ends at `end`. `floors`: the node's standings, promises and needed steps, in order."""
-    if end in node.standings:
+    if node.stands(end):
         return Stage(node, end, end, Place(node.number, end))
     below = bisect_left(floors, end)
     if below:
@@ -135,7 +135,7 @@ def stage_to(plan: SearchPlan, node: Node, end: int, floors: list[int], stages: 
         origin = Place(node.parent.number, node.start)
     else:
         return Stage(node, node.start, end, None)
-    if origin.step in plan.nodes[origin.node].standings:
+    if plan.nodes[origin.node].stands(origin.step):
         return Stage(node, origin.step, end, origin)
     parent = stages.get(origin)
     return Stage(node, origin.step, end, origin, parent, waiting=parent is None)

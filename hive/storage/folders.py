@@ -15,7 +15,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -28,7 +28,7 @@ from hive.storage.store import Put, Store
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["Folder", "LocalFolder", "RemoteFolder", "claim", "open_folder"]
+__all__ = ["Folder", "LocalFolder", "RemoteFolder", "claim", "deleter", "open_folder"]
 
 MARK = "root-id"
 """The file that says whose folder it is."""
@@ -59,6 +59,10 @@ class Folder(Protocol):
         """Let `write` make the file at a path on this machine; once this returns, every machine can get it."""
         ...
 
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete files; those that are gone are no error."""
+        ...
+
 
 class LocalFolder:
     """A folder of this machine, or one that it shares with others by a network file system.
@@ -77,6 +81,14 @@ class LocalFolder:
     def put(self, name: str, write: Callable[[Path], R]) -> R:
         """Let it be written where it stays."""
         return write(inside(self.path, name))
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Take them away."""
+        for name in names:
+            try:
+                inside(self.path, name).unlink(missing_ok=True)
+            except OSError as error:
+                raise CheckpointError(f"cannot delete the checkpoint {name}: {error.strerror or error}") from error
 
     def read_mark(self) -> str | None:
         """Whose folder it is; None if nobody's."""
@@ -122,6 +134,17 @@ class RemoteFolder:
         self.persist("store", name, lambda: self.upload(path, name))
         self.cache.added(path)
         return written
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Take them away there. Copies in caches go when there is no room for them."""
+        for name in names:
+            inside(self.cache.folder, name)
+            self.persist("delete", name, lambda name=name: self.remove(name))  # type: ignore[misc]
+
+    def remove(self, name: str) -> None:
+        """Delete a file over there, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            self.system.rm_file(self.remote(name))
 
     def upload(self, path: Path, name: str) -> None:
         """Bring a file to its place; what stands there is the rest of an attempt that failed."""
@@ -227,6 +250,11 @@ def claim(store: Store, where: str) -> CheckpointFolder:
     if not record.claimed:
         store.commit([Put(RootRecord(record.id, claimed=True))])
     return CheckpointFolder(str(folder.path) if isinstance(folder, LocalFolder) else where, record.id)
+
+
+def deleter(folder: CheckpointFolder) -> Callable[[Iterable[str]], None]:
+    """What deletes files of a root's own folder, as `claim` says where that is."""
+    return at(folder.where, Cache(Path(), 0)).delete
 
 
 def at(where: str, cache: Cache) -> LocalFolder | RemoteFolder:

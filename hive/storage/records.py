@@ -20,14 +20,17 @@ __all__ = [
     "CheckpointFolder",
     "CounterRecord",
     "CurveRecord",
+    "DoomedRecord",
     "EntryKind",
     "HeldRecord",
     "Key",
     "LeaseRecord",
     "LossRecord",
     "NodeRecord",
+    "PinRecord",
     "PlanRecord",
     "Record",
+    "ReleasedRecord",
     "RootRecord",
     "RunCounts",
     "RunRecord",
@@ -202,13 +205,18 @@ class NodeRecord(Record, frozen=True):
 
 
 class StandingRecord(Record, frozen=True):
-    """What stands at (node, step). `metrics`: None until somebody wants them. NaN and infinities are kept."""
+    """What stands at (node, step).
+
+    Attributes:
+        checkpoint: the state's file; None once it was evicted.
+        metrics: None until somebody wants them. NaN and infinities are kept.
+    """
 
     table: ClassVar[str] = "standings"
     plan: str
     node: int
     step: int
-    checkpoint: CheckpointFile
+    checkpoint: CheckpointFile | None
     digest: str
     metrics: dict[str, float] | None = None
 
@@ -246,6 +254,8 @@ class RunRecord(Record, frozen=True):
         note: what its user should know.
         command: what a person said of it last: "pause", "cancel", or "" for nothing that is in force.
         commanded_by: who that was.
+        metric: what its study is about, "" if the script did not say.
+        maximize: whether more of it is better.
     """
 
     table: ClassVar[str] = "runs"
@@ -263,6 +273,8 @@ class RunRecord(Record, frozen=True):
     note: str = ""
     command: Literal["", "pause", "cancel"] = ""
     commanded_by: str = ""
+    metric: str = ""
+    maximize: bool = True
 
     def key(self) -> Key:
         """By run."""
@@ -313,6 +325,51 @@ class HeldRecord(Record, frozen=True):
     def key(self) -> Key:
         """By run and number."""
         return (self.run, self.number)
+
+
+class ReleasedRecord(Record, frozen=True):
+    """A trial that its run has released and not asked for since."""
+
+    table: ClassVar[str] = "released"
+    run: str
+    trial: int
+
+    def key(self) -> Key:
+        """By run and trial."""
+        return (self.run, self.trial)
+
+
+class PinRecord(Record, frozen=True):
+    """A state that is never evicted.
+
+    Attributes:
+        kind: "best" for the best trial of a study's last run, "user" for what a person pinned.
+        name: the study, or who pinned it.
+    """
+
+    table: ClassVar[str] = "pins"
+    plan: str
+    node: int
+    step: int
+    kind: Literal["best", "user"]
+    name: str
+
+    def key(self) -> Key:
+        """A study has one best; a person pins places."""
+        return (
+            (self.plan, self.kind, self.name) if self.kind == "best" else (self.plan, self.kind, self.node, self.step)
+        )
+
+
+class DoomedRecord(Record, frozen=True):
+    """A checkpoint's file that no record names any more, and that may not be deleted yet."""
+
+    table: ClassVar[str] = "doomed"
+    name: str
+
+    def key(self) -> Key:
+        """By name."""
+        return (self.name,)
 
 
 class AnnouncementRecord(Record, frozen=True):

@@ -34,7 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     USERS,
     DRIVERS,
     ("hive.actors",),
-    ("hive.actors.actor", "hive.actors.messages", "hive.actors.parts", "hive.actors.wire"),
+    ("hive.actors.actor", "hive.actors.messages", "hive.actors.questions", "hive.actors.parts", "hive.actors.wire"),
     ("hive.training",),
     ("hive.storage",),
     ("hive.tuners",),

@@ -101,6 +101,11 @@ class History:
         if self.plan.answer(place) is not None:
             self.plan.take(place)
 
+    def evict(self) -> None:
+        states = [Place(node.number, step) for node in self.plan.nodes for step in node.states()]
+        if states:
+            self.plan.evict(self.draw.draw(st.sampled_from(states)))
+
     def take_back(self) -> None:
         if self.plan.promises:
             place = self.draw.draw(st.sampled_from(sorted(self.plan.promises)))
@@ -121,7 +126,7 @@ class History:
 
 ACTS = (
     History.ask, History.ask, History.let_go, History.grant, History.grant, History.promise, History.meet, History.meet,
-    History.take_back, History.lose, History.measure,
+    History.take_back, History.lose, History.measure, History.evict,
 )  # fmt: skip
 
 

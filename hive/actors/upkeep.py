@@ -1,0 +1,168 @@
+"""Keeps the checkpoints within bytes, and those that are pinned for good.
+
+A checkpoint is given up in one commit: its record names no file from then on, and the file is doomed. Then the file is
+deleted, and what says that it is doomed goes when that is done; so a restart forgets no file, and deletes none that a
+record names. What was measured stands. What is asked for behind it is trained from further below, and counted as
+evicted.
+
+It must not know which checkpoints are worth least (planner/retention.py), or where files lie.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from hive.actors.actor import DeleteFiles, FilesDeleted, Turn
+from hive.actors.books import Books
+from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
+from hive.actors.plans import LivePlan, path_to
+from hive.actors.runs import Run
+from hive.actors.sessions import sequence_of
+from hive.planner.retention import Holding, deepest_state, given_up
+from hive.planner.search_plan import Place
+from hive.planner.space import segments
+from hive.storage.records import DoomedRecord, PinRecord
+from hive.storage.store import Store
+
+__all__ = ["Upkeep"]
+
+ENOUGH = 0.9
+"""Once there are too many bytes, they are brought down to this part of what they may be: choosing looks at all."""
+
+DIGEST_MIN = 6
+"""Characters of a digest that a person must give at least."""
+
+
+class Upkeep:
+    """The coordinator's part that gives checkpoints up.
+
+    Args:
+        books: what the coordinator knows.
+        store: for files that were doomed before it began.
+        bytes_max: bytes that all checkpoints may take; 0 for no limit.
+    """
+
+    def __init__(self, books: Books, store: Store, bytes_max: int) -> None:
+        self.books = books
+        self.bytes_max = bytes_max
+        self.doomed = [record.name for record in store.scan(DoomedRecord)]
+
+    def start(self, turn: Turn) -> None:
+        """Delete what an earlier coordinator gave up and did not see deleted."""
+        if self.doomed:
+            turn.do(DeleteFiles(tuple(self.doomed)))
+
+    @property
+    def bytes(self) -> int:
+        """What all checkpoints take."""
+        return sum(plan.bytes for plan in self.books.plans.values())
+
+    def settle(self, turn: Turn) -> None:
+        """Give up what is too much."""
+        if 0 < self.bytes_max < self.bytes:
+            self.give_up(list(self.chosen(self.bytes - int(ENOUGH * self.bytes_max))), turn)
+
+    def chosen(self, excess: int, *, useless_only: bool = False) -> Iterator[tuple[LivePlan, Place]]:
+        """The checkpoints that should go, to come to so many bytes."""
+        holdings = {name: self.holding(plan) for name, plan in self.books.plans.items()}
+        for name, place in given_up(holdings, excess):
+            if not (useless_only and place in holdings[name].useful):
+                yield self.books.plans[name], place
+
+    def holding(self, plan: LivePlan) -> Holding:
+        """What a plan has, and what of it is of use."""
+        sizes = {place: file.checkpoint.bytes for place, file in plan.standings.items() if file.checkpoint is not None}
+        return Holding(plan.tree, plan.estimates, sizes, self.useful(plan), self.fixed(plan))
+
+    def useful(self, plan: LivePlan) -> set[Place]:
+        """Where a trial could start from that a run has asked for or announced, and has not released."""
+        found: set[Place] = set()
+        for run in self.books.runs.values():
+            if run.record.plan == plan.name and not run.record.closed:
+                found.update(*(self.beginnings(plan, place) for place in self.trials(plan, run)))
+        return found
+
+    def trials(self, plan: LivePlan, run: Run) -> Iterator[Place]:
+        """How far each trial of a run that might go on has come, or could have with the nodes that there are."""
+        for trial, step in run.asked.items():
+            want = run.wants.get((trial, step))
+            if want is not None and trial not in run.released:
+                yield Place(want.node, step)
+        horizon = max((place.step for place in plan.standings), default=0)
+        for announced in run.announced.values() if horizon else ():
+            config = {name: sequence_of(descriptor, name) for name, descriptor in announced.config.items()}
+            node = None
+            for segment in segments(config, horizon):
+                child = plan.tree.child(node, segment, None if plan.record.merge else announced.trial)
+                if child is None:
+                    break
+                node = child
+                reached = segment.end
+            if node is not None:
+                yield Place(node.number, reached)
+
+    def beginnings(self, plan: LivePlan, place: Place) -> Iterator[Place]:
+        """The deepest state on the way to a place, and whatever stands behind it under the same node."""
+        leaf = plan.tree.nodes[place.node]
+        for node, step in path_to(leaf, place.step):
+            state = deepest_state(node, step)
+            if state is not None:
+                yield Place(node.number, state)
+                break
+        yield from (Place(place.node, step) for step in leaf.states() if step > place.step)
+
+    def fixed(self, plan: LivePlan) -> set[Place]:
+        """What is pinned, and what a batch that is out starts from or has just reached."""
+        pinned = {Place(pin.node, pin.step) for pin in self.books.pins.values() if pin.plan == plan.name}
+        leases = [lease.record for lease in self.books.leases.of_plan(plan.name)]
+        return pinned | {Place(*place) for lease in leases for place in (lease.origin, lease.reached) if place}
+
+    def give_up(self, chosen: list[tuple[LivePlan, Place]], turn: Turn) -> None:
+        """Let checkpoints go."""
+        names = [plan.evict(place, turn) for plan, place in chosen]
+        for name in names:
+            turn.put(DoomedRecord(name))
+        if names:
+            turn.do(DeleteFiles(tuple(names)))
+            self.books.unsettled = True
+
+    def on_files_deleted(self, sender: str, message: FilesDeleted, now: float, turn: Turn) -> None:
+        """The driver has deleted files."""
+        for name in message.names:
+            turn.delete(DoomedRecord, (name,))
+
+    # -- what people ask for ------------------------------------------------------------------------------------
+
+    def on_collect(self, sender: str, message: Collect, now: float, turn: Turn) -> None:
+        """A person wants checkpoints given up: what is of no use, or down to so many bytes."""
+        excess = self.bytes if message.bytes is None else max(0, self.bytes - message.bytes)
+        chosen = list(self.chosen(excess, useless_only=message.bytes is None))
+        sizes: dict[str, int] = defaultdict(int)
+        for plan, place in chosen:
+            file = plan.standings[place].checkpoint
+            sizes[plan.name] += file.bytes if file is not None else 0
+        freed = sum(sizes.values())
+        turn.send(sender, Collected(len(chosen), freed, self.bytes - freed, dict(sizes)))
+        if not message.dry_run:
+            self.give_up(chosen, turn)
+
+    def on_pin(self, sender: str, message: Pin, now: float, turn: Turn) -> None:
+        """A person wants a state kept, or kept no longer."""
+        states = [
+            (plan, place, record)
+            for plan in self.books.plans.values()
+            for place, record in plan.standings.items()
+            if record.digest.startswith(message.digest)
+        ]
+        if len(message.digest) < DIGEST_MIN or len({record.digest for _, _, record in states}) > 1:
+            turn.send(sender, Refused(f"{message.digest!r} is not enough of a digest to tell states apart"))
+        elif not states:
+            turn.send(sender, Refused(f"no state has a digest that begins with {message.digest!r}"))
+        elif message.keep and all(record.checkpoint is None for _, _, record in states):
+            turn.send(sender, Refused(f"the state {message.digest} was evicted: ask for it again, then pin it"))
+        else:
+            for plan, place, record in states:
+                self.books.pin(PinRecord(plan.name, *place, "user", message.by), turn, keep=message.keep)
+                file = record.checkpoint.name if record.checkpoint is not None else ""
+            turn.send(sender, Pinned(states[0][2].digest, message.keep, file))
