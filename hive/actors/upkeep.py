@@ -80,37 +80,32 @@ class Upkeep:
         found: set[Place] = set()
         for run in self.books.runs.values():
             if run.record.plan == plan.name and not run.record.closed:
-                found.update(*(self.beginnings(plan, place) for place in self.trials(plan, run)))
+                for place in self.asked(run):
+                    found.update(deepest(plan, place), behind(plan, place))
+                for place in self.announced(plan, run):
+                    found.update(deepest(plan, place))
         return found
 
-    def trials(self, plan: LivePlan, run: Run) -> Iterator[Place]:
-        """How far each trial of a run that might go on has come, or could have with the nodes that there are."""
+    def asked(self, run: Run) -> Iterator[Place]:
+        """How far each trial has come that might go on. How, is not known: it may stay under its node."""
         for trial, step in run.asked.items():
             want = run.wants.get((trial, step))
             if want is not None and trial not in run.released:
                 yield Place(want.node, step)
+
+    def announced(self, plan: LivePlan, run: Run) -> Iterator[Place]:
+        """How far each announced trial goes with the nodes that there are."""
         horizon = max((place.step for place in plan.standings), default=0)
         for announced in run.announced.values() if horizon else ():
             config = {name: sequence_of(descriptor, name) for name, descriptor in announced.config.items()}
-            node = None
+            lane = None if plan.record.merge else announced.trial
+            node, reached = None, 0
             for segment in segments(config, horizon):
-                child = plan.tree.child(node, segment, None if plan.record.merge else announced.trial)
-                if child is None:
+                if (child := plan.tree.child(node, segment, lane)) is None:
                     break
-                node = child
-                reached = segment.end
+                node, reached = child, segment.end
             if node is not None:
                 yield Place(node.number, reached)
-
-    def beginnings(self, plan: LivePlan, place: Place) -> Iterator[Place]:
-        """The deepest state on the way to a place, and whatever stands behind it under the same node."""
-        leaf = plan.tree.nodes[place.node]
-        for node, step in path_to(leaf, place.step):
-            state = deepest_state(node, step)
-            if state is not None:
-                yield Place(node.number, state)
-                break
-        yield from (Place(place.node, step) for step in leaf.states() if step > place.step)
 
     def fixed(self, plan: LivePlan) -> set[Place]:
         """What is pinned, and what a batch that is out starts from or has just reached."""
@@ -166,3 +161,17 @@ class Upkeep:
                 self.books.pin(PinRecord(plan.name, *place, "user", message.by), turn, keep=message.keep)
                 file = record.checkpoint.name if record.checkpoint is not None else ""
             turn.send(sender, Pinned(states[0][2].digest, message.keep, file))
+
+
+def deepest(plan: LivePlan, place: Place) -> Iterator[Place]:
+    """The deepest state on the way to a place, if there is one."""
+    for node, step in path_to(plan.tree.nodes[place.node], place.step):
+        state = deepest_state(node, step)
+        if state is not None:
+            yield Place(node.number, state)
+            return
+
+
+def behind(plan: LivePlan, place: Place) -> Iterator[Place]:
+    """The states behind a place under the same node."""
+    return (Place(place.node, step) for step in plan.tree.nodes[place.node].states() if step > place.step)

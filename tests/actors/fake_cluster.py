@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hive.actors.actor import Called, JobEnded
+from hive.actors.actor import Called, FilesDeleted, JobEnded
 from hive.actors.aggregator import Aggregator
 from hive.actors.coordinator import AggregatorAt, Coordinator, CoordinatorSettings
 from hive.actors.messages import AskedTrial, Opened, OpenRun, Refused, RunState, Told, ToldTime
@@ -43,7 +43,9 @@ def opening(run: str, *, plan_key: str = "key", merge: bool = True, fresh: bool 
     """A run's first message. Unless said otherwise each run is a study of its own."""
     parts: dict[str, str] = more.get("parts", {"Toy": "1"})
     study, weight = more.get("study", run), more.get("weight", 1.0)
-    return OpenRun(run, 1, study, plan_key, merge, fresh, SOURCE, "print", parts, weight)
+    return OpenRun(
+        run, 1, study, plan_key, merge, fresh, SOURCE, "print", parts, weight, more.get("metric", ""), maximize=True
+    )
 
 
 def asked(trial: int, config: Config, step: int) -> AskedTrial:
@@ -186,8 +188,21 @@ class Cluster:
 
     def start_coordinator(self) -> None:
         actor = Coordinator(self.store, self.wire.now, self.settings)
-        host = self.wire.add(Host("coordinator", actor, 0, store=self.store))
+        host = self.wire.add(Host("coordinator", actor, 0, store=self.store, delete=self.delete))
         self.wire.post(host, Called(AggregatorAt("at")))
+
+    def delete(self, names: tuple[str, ...]) -> None:
+        """Files go after a while, if their coordinator lives that long; then it is told so."""
+        actor = self.wire.hosts["coordinator"].actor
+
+        def gone() -> None:
+            host = self.wire.hosts.get("coordinator")
+            if host is not None and host.actor is actor:
+                for name in names:
+                    self.world.checkpoints.pop(name, None)
+                self.wire.post(host, Called(FilesDeleted(names)))
+
+        self.wire.later(0.2, gone)
 
     def crash_coordinator(self, down_s: float = 0.0) -> None:
         self.crashes += 1

@@ -60,6 +60,7 @@ class World:
         raises: (where, values, step) -> the user's traceback, or None.
         metrics: digest -> what `evaluate()` returns.
         checkpoint_every: a checkpoint besides boundaries after so many steps; None for none.
+        written: the names of all checkpoints that ever were.
         trained: how often `train()` was called, counted from outside.
     """
 
@@ -69,6 +70,7 @@ class World:
     checkpoint_every: int | None = None
     eval_every: int | None = None
     checkpoints: dict[str, tuple[str, dict[str, Any]]] = field(default_factory=dict)
+    written: set[str] = field(default_factory=set)
     trained: int = 0
 
 
@@ -133,6 +135,12 @@ class FakeJobs:
 
     def reports(self, order: BatchOrder) -> Iterator[tuple[float, list[Report]]]:
         """What the executor would say; see hive/training/executor.py for the order of things."""
+        if order.checkpoint is not None and order.checkpoint not in self.world.checkpoints:
+            self.live = None  # the grant comes late: its lease is over, and its file was given up
+            first = order.stages[0]
+            failed = Failed(order.lease, first.node, first.start + 1, 0, "load", "the file is gone")
+            yield 0.0, [failed, Ended(order.lease, 0, None, None, ())]
+            return
         lease = self.begin(order)
         while True:
             yield 0.0, self.take_amendment(lease)
@@ -230,7 +238,8 @@ class FakeJobs:
         file = None
         if lease.saved != place:
             name = lease.order.file_name(*place)
-            assert name not in self.world.checkpoints, "a checkpoint's name is never written twice"
+            assert name not in self.world.written, "a checkpoint's name is never written twice"
+            self.world.written.add(name)
             self.world.checkpoints[name] = (lease.state, lease.values)
             self.memory[name] = (place, lease.state)
             while len(self.memory) > IN_MEMORY_MAX:

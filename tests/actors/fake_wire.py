@@ -18,6 +18,7 @@ from hive.actors.actor import (
     Actor,
     AmendJob,
     Commit,
+    DeleteFiles,
     Deliver,
     Effect,
     Event,
@@ -71,6 +72,7 @@ class Host:
     store: Store | None = None
     jobs: Jobs | None = None
     deliver: Callable[[Any], None] | None = None
+    delete: Callable[[tuple[str, ...]], None] | None = None
     aliases: dict[str, str] = field(default_factory=dict)
     timers: dict[str, int] = field(default_factory=dict)
 
@@ -166,6 +168,8 @@ class Wire:
                     host.jobs.amend(job, order)
                 case StopJob(job) if host.jobs is not None:
                     host.jobs.stop(job)
+                case DeleteFiles(names) if host.delete is not None:
+                    host.delete(names)
 
     def start_timer(self, host: Host, name: str, after_s: float) -> None:
         self.counted += 1

@@ -10,7 +10,17 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from hive.actors.actor import Commit, Effect, Quiet, Received, Send, TimerFired
+from hive.actors.actor import (
+    Called,
+    Commit,
+    DeleteFiles,
+    Effect,
+    FilesDeleted,
+    Quiet,
+    Received,
+    Send,
+    TimerFired,
+)
 from hive.actors.books import Books
 from hive.actors.coordinator import Coordinator, CoordinatorSettings
 from hive.actors.messages import (
@@ -64,6 +74,7 @@ class Lockstep:
     def restart(self) -> None:
         """The coordinator is thrown away, with all that it had said and nobody had read, and made from its store."""
         self.said: dict[str, list[Message]] = defaultdict(list)
+        self.to_delete: list[str] = []
         self.coordinator = Coordinator(self.store, self.now, self.settings)
         self.carry_out(self.coordinator.start(self.now))
 
@@ -98,6 +109,14 @@ class Lockstep:
                     self.store.commit(writes)
                 case Send(to, message):
                     self.deliver(to, message)
+                case DeleteFiles(names):
+                    self.to_delete += names
+
+    def delete_files(self) -> list[str]:
+        """The driver deletes what it was told to, and says so."""
+        names, self.to_delete = self.to_delete, []
+        self.carry_out(self.coordinator.handle(Called(FilesDeleted(tuple(names))), self.now))
+        return names
 
     def deliver(self, to: str, message: Message) -> None:
         """Something is said to a peer."""

@@ -19,6 +19,7 @@ from hive.actors.session import Session
 from hive.planner.sequences import Constant, MultiStep, Piecewise
 from hive.planner.space import Config
 from hive.planner.stage_tree import build
+from hive.storage.records import StandingRecord
 from tests.actors.fake_cluster import Client, Cluster, assert_adds_up
 from tests.actors.fake_job import World, expected_digest
 from tests.actors.fake_wire import Faults
@@ -59,7 +60,12 @@ class Swarm:
 
     def settings(self) -> CoordinatorSettings:
         draw = self.random.choice
-        return CoordinatorSettings(lease_s=draw([3, 10]), session_lease_s=draw([4, 20]), attempts_max=1000)
+        return CoordinatorSettings(
+            lease_s=draw([3, 10]),
+            session_lease_s=draw([4, 20]),
+            attempts_max=1000,
+            checkpoint_bytes_max=draw([0, 0, 300, 900]),  # of 100 each
+        )
 
     def config(self) -> Config:
         milestones = sorted(self.random.sample(range(1, 12), self.random.randint(0, 3)))
@@ -135,6 +141,9 @@ class Swarm:
                 tree = build(plan.tree)
                 assert plan.paths.ready == sum(stage.ready for stage in tree)
                 assert sorted(plan.paths.all.stages()) == sorted((stage.place, stage.start) for stage in tree)
+            for record in self.cluster.store.scan(StandingRecord):
+                file = record.checkpoint
+                assert file is None or file.name in self.cluster.world.checkpoints, "what a record names is there"
 
     def assert_answered(self) -> None:
         """Every client was told, of every trial, the state that training it alone comes to; and the counts add up."""

@@ -196,11 +196,15 @@ anything = st.lists(
 )
 
 
+limits = st.sampled_from([0, 0, 1, 3])
+"""Bytes that all checkpoints may take, of one byte each; 0 for no limit."""
+
+
 class History:
     """A coordinator, three trainers moved by hand, two runs, and what they were told."""
 
-    def __init__(self) -> None:
-        self.lockstep = Lockstep(CoordinatorSettings(attempts_max=1000))
+    def __init__(self, bytes_max: int = 0) -> None:
+        self.lockstep = Lockstep(CoordinatorSettings(attempts_max=1000, checkpoint_bytes_max=bytes_max))
         for run in RUNS:
             self.lockstep.open(run, study=f"study {run}")
         self.born = 0
@@ -286,11 +290,11 @@ def facts(books: Books) -> object:
     return trees, runs, leases, books.losses, books.counters
 
 
-@given(anything)
+@given(anything, limits)
 def test_whatever_happened_the_store_knows_it_and_the_frontier_is_that_of_a_new_tree(
-    ops: list[tuple[str, object, object]],
+    ops: list[tuple[str, object, object]], bytes_max: int
 ) -> None:
-    history = History()
+    history = History(bytes_max)
     for op in ops:
         history.apply(op)
         history.assert_same_when_loaded()
@@ -300,11 +304,11 @@ def test_whatever_happened_the_store_knows_it_and_the_frontier_is_that_of_a_new_
             assert plan.paths.ready == sum(stage.ready for stage in tree)
 
 
-@given(anything)
+@given(anything, limits)
 def test_whatever_happened_all_that_is_still_wanted_is_answered_and_the_first_record_stands(
-    ops: list[tuple[str, object, object]],
+    ops: list[tuple[str, object, object]], bytes_max: int
 ) -> None:
-    history = History()
+    history = History(bytes_max)
     first: dict[tuple[int, int], str] = {}
     for op in ops:
         history.apply(op)
@@ -319,11 +323,11 @@ def test_whatever_happened_all_that_is_still_wanted_is_answered_and_the_first_re
         assert {wanted for wanted in history.wanted if wanted[0] == run} <= told
 
 
-@given(harmless)
+@given(harmless, limits)
 def test_without_failures_the_counts_of_each_run_add_up_and_all_of_them_are_what_was_trained(
-    ops: list[tuple[str, object, object]],
+    ops: list[tuple[str, object, object]], bytes_max: int
 ) -> None:
-    history = History()
+    history = History(bytes_max)
     for op in ops:
         history.apply(op)
     history.finish()
