@@ -144,10 +144,10 @@ def test_killed_search_trains_no_step_twice_that_was_not_lost(seed: int) -> None
     books = swarm.cluster.coordinator.books
     counts = [books.runs[name].record.counts for name in killed.runs if name in books.runs]
     distinct = sum(plan.tree.trained_steps() for plan in books.plans.values())
-    repeated = sum(count.late_branch + count.failure for count in counts)
+    repeated = sum(count.late_branch + count.failure + count.evicted for count in counts)
     assert sum(count.steps_run for count in counts) == distinct + repeated
     if swarm.tame:
-        assert swarm.cluster.world.trained == distinct + sum(count.late_branch for count in counts)
+        assert swarm.cluster.world.trained == distinct + sum(count.late_branch + count.evicted for count in counts)
 
 
 def test_coordinator_may_crash_at_every_single_turn_of_a_replay() -> None:

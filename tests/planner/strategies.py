@@ -10,6 +10,7 @@ import math
 from functools import cache
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from hive.planner.sequences import (
@@ -34,6 +35,10 @@ from hive.planner.space import Config
 __all__ = ["configs", "constant_sequences", "formula", "numbers", "sequences", "trials", "values"]
 
 STEPS_MAX = 12
+
+
+often = settings(max_examples=max(500, settings().max_examples))
+"""For what the planner promises: it must be right beyond doubt. `HIVE_TEST_EXAMPLES=20000` draws so many."""
 
 
 def pooled(*pool: float) -> st.SearchStrategy[float]:

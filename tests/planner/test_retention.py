@@ -9,6 +9,7 @@ from hive.planner.estimates import Estimates
 from hive.planner.pieces import ConstantForm
 from hive.planner.retention import Holding, deepest_state, given_up, recompute_s
 from hive.planner.search_plan import Place, SearchPlan, Standing
+from tests.planner.strategies import often
 
 
 def plan_of(*nodes: tuple[int | None, int, tuple[int, ...]]) -> SearchPlan:
@@ -97,6 +98,7 @@ def slow_recompute_s(holding: Holding, place: Place, gone: set[Place]) -> float:
             return seconds
 
 
+@often
 @given(st.lists(holdings(), min_size=1, max_size=2), st.integers(0, 200))
 def test_each_checkpoint_that_goes_is_the_cheapest_of_those_left_then(found: list[Holding], excess: int) -> None:
     named = {str(number): each for number, each in enumerate(found)}

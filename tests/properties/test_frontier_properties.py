@@ -8,10 +8,9 @@ those of each study.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hive.planner.critical_path import next_batch
@@ -22,6 +21,7 @@ from hive.planner.sequences import MultiStep, Piecewise, Sequence
 from hive.planner.shared_paths import SharedPaths
 from hive.planner.space import segments
 from hive.planner.stage_tree import Stage, all_count, build
+from tests.planner.strategies import often
 
 RUNS = ("a1", "a2", "b1")
 """Two studies, a and b, one with two runs."""
@@ -149,7 +149,7 @@ def assert_agrees(frontier: Frontier, tree: list[Stage], held: Place | None, nea
         assert frontier.ends_within(node.number, 0, STEPS_MAX + 9) == ends
 
 
-@settings(max_examples=int(os.environ.get("HIVE_TEST_EXAMPLES", "500")), deadline=None)
+@often
 @given(st.data())
 def test_frontier_is_the_stage_tree_after_every_change(draw: st.DataObject) -> None:
     history = History(draw)
@@ -162,7 +162,7 @@ def test_frontier_is_the_stage_tree_after_every_change(draw: st.DataObject) -> N
             assert_agrees(frontier, build(history.plan, counts), held, near)
 
 
-@settings(max_examples=int(os.environ.get("HIVE_TEST_EXAMPLES", "500")), deadline=None)
+@often
 @given(st.data())
 def test_frontier_made_late_knows_what_one_knows_that_heard_of_every_change(draw: st.DataObject) -> None:
     history = History(draw)

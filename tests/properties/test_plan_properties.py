@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from hive.actors.books import Books
 from hive.actors.coordinator import CoordinatorSettings
-from hive.actors.messages import Amend, SessionBeat, StudyCommand
+from hive.actors.messages import Amend, Collect, Collected, SessionBeat, StudyCommand
 from hive.actors.plans import LivePlan, path_to
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Piecewise
@@ -25,7 +25,7 @@ from hive.planner.stage_tree import Stage, build
 from hive.storage.records import NOWHERE
 from tests.actors.fake_cluster import assert_adds_up, repeated
 from tests.actors.lockstep import HandTrainer, Lockstep
-from tests.planner.strategies import constant_sequences, trials
+from tests.planner.strategies import constant_sequences, often, trials
 
 Trial = tuple[Config, int]
 
@@ -58,6 +58,7 @@ def steps_of(plan: SearchPlan, place: Place) -> list[tuple[int, int]]:
     return [(node.number, step) for node, end in reversed(path) for step in range(node.start, end)]
 
 
+@often
 @given(trials())
 def test_shared_steps_had_bitwise_equal_values_of_everything_before(asked: list[Trial]) -> None:
     plan, places = plan_of(asked)
@@ -67,6 +68,7 @@ def test_shared_steps_had_bitwise_equal_values_of_everything_before(asked: list[
             assert values_of.setdefault(step, prefix) == prefix
 
 
+@often
 @given(trials(constant_sequences()))
 def test_piecewise_constant_trials_share_every_step_that_can_be_shared(asked: list[Trial]) -> None:
     plan, places = plan_of(asked)
@@ -74,6 +76,7 @@ def test_piecewise_constant_trials_share_every_step_that_can_be_shared(asked: li
     assert len(distinct) == len({prefix for config, steps in asked for prefix in prefixes(config, steps)})
 
 
+@often
 @given(trials(), st.randoms(use_true_random=False))
 def test_order_of_asking_does_not_change_what_is_shared(asked: list[Trial], random: Random) -> None:
     shuffled = list(asked)
@@ -93,6 +96,7 @@ def tree_shape(plan: SearchPlan) -> Counter[tuple[str, ...]]:
     return Counter([way(node) for node in plan.nodes] + wanted)
 
 
+@often
 @given(trials())
 def test_lanes_share_nothing(asked: list[Trial]) -> None:
     plan, places = plan_of(asked, lanes=True)
@@ -140,6 +144,7 @@ def starts_right(plan: SearchPlan, stage: Stage, stages: dict[Place, Stage]) -> 
     return stage.parent is stages[stage.origin] and stage in stage.parent.children
 
 
+@often
 @given(plans())
 def test_each_wanted_step_is_in_one_stage_and_each_stage_starts_where_it_can(plan: SearchPlan) -> None:
     tree = build(plan)
@@ -156,6 +161,7 @@ def test_each_wanted_step_is_in_one_stage_and_each_stage_starts_where_it_can(pla
     assert leaves <= set(asked)
 
 
+@often
 @given(plans())
 def test_stages_end_at_every_branch_that_is_wanted_and_nowhere_else(plan: SearchPlan) -> None:
     tree = build(plan)
@@ -290,6 +296,7 @@ def facts(books: Books) -> object:
     return trees, runs, leases, books.losses, books.counters
 
 
+@often
 @given(anything, limits)
 def test_whatever_happened_the_store_knows_it_and_the_frontier_is_that_of_a_new_tree(
     ops: list[tuple[str, object, object]], bytes_max: int
@@ -304,6 +311,7 @@ def test_whatever_happened_the_store_knows_it_and_the_frontier_is_that_of_a_new_
             assert plan.paths.ready == sum(stage.ready for stage in tree)
 
 
+@often
 @given(anything, limits)
 def test_whatever_happened_all_that_is_still_wanted_is_answered_and_the_first_record_stands(
     ops: list[tuple[str, object, object]], bytes_max: int
@@ -323,6 +331,7 @@ def test_whatever_happened_all_that_is_still_wanted_is_answered_and_the_first_re
         assert {wanted for wanted in history.wanted if wanted[0] == run} <= told
 
 
+@often
 @given(harmless, limits)
 def test_without_failures_the_counts_of_each_run_add_up_and_all_of_them_are_what_was_trained(
     ops: list[tuple[str, object, object]], bytes_max: int
@@ -344,3 +353,43 @@ def test_without_failures_the_counts_of_each_run_add_up_and_all_of_them_are_what
     assert sum(count.steps_run for count in counts) == lockstep.noted_steps + lockstep.lost_steps
     assert sum(count.failure for count in counts) == lockstep.lost_steps
     assert sum(repeated(count) for count in counts) == lockstep.noted_steps + lockstep.lost_steps - distinct
+
+
+@often
+@given(anything)
+def test_whatever_is_given_up_each_trial_that_may_go_on_could_start_from_where_it_could_before(
+    ops: list[tuple[str, object, object]],
+) -> None:
+    """The oracle walks down from each trial's last step, one step at a time."""
+    history = History()
+    for op in ops:
+        history.apply(op)
+    lockstep = history.lockstep
+    (plan,) = history.plans()
+
+    def beginnings() -> dict[tuple[str, int], Place | None]:
+        return {
+            (run, trial): next(
+                (p for p in walked_down(plan, trial, step) if plan.tree.nodes[p.node].stands(p.step)), None
+            )
+            for run in RUNS
+            for trial, step in lockstep.books.runs[run].asked.items()
+            if trial not in lockstep.books.runs[run].released
+        }
+
+    def states() -> int:
+        return sum(len(node.states()) for node in plan.tree.nodes)
+
+    before, there = beginnings(), states()
+    lockstep.say("person", Collect())
+    (found,) = lockstep.heard("person", Collected)
+    assert beginnings() == before
+    assert states() == there - found.files
+    assert len(lockstep.delete_files()) == found.files
+
+
+def walked_down(plan: LivePlan, trial: int, step: int) -> Iterator[Place]:
+    """The places on the way of a trial, from its last step down."""
+    place, _ = plan.tree.place(segments(POOL[trial], step))
+    for node, end in path_to(plan.tree.nodes[place.node], place.step):
+        yield from (Place(node.number, at) for at in range(end, node.start, -1))

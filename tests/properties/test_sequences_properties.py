@@ -19,7 +19,7 @@ from hive.planner.pieces import ConstantForm, Form, Piece, form_from_data, joine
 from hive.planner.sequence_base import KNOWN, Sequence
 from hive.planner.sequences import sequence_from_descriptor
 from hive.planner.space import Config, config_key, segments
-from tests.planner.strategies import configs, constant_sequences, formula, sequences, trials
+from tests.planner.strategies import configs, constant_sequences, formula, often, sequences, trials
 
 STEPS = 30  # more than two of the longest parameters drawn
 
@@ -88,6 +88,7 @@ def split(pieces: Iterable[Piece], cuts: set[int]) -> Iterator[Piece]:
             yield Piece(start, end, piece.form)
 
 
+@often
 @given(sequences(), st.sets(st.integers(1, STEPS)))
 def test_pieces_split_anywhere_join_to_themselves(sequence: Sequence, cuts: set[int]) -> None:
     pieces = drawn(sequence)
@@ -191,12 +192,14 @@ def value_trie_size(asked: Trials) -> int:
     return len({history for config, steps in asked for history in histories(config, steps)})
 
 
+@often
 @given(trials())
 def test_shared_steps_had_the_same_values_bit_for_bit(asked: Trials) -> None:
     for past in shared_steps(asked).values():
         assert len(set(past)) == 1
 
 
+@often
 @given(trials(constant_sequences()))
 def test_sharing_is_complete_for_piecewise_constant_sequences(asked: Trials) -> None:
     assert len(shared_steps(asked)) == value_trie_size(asked)
