@@ -48,13 +48,17 @@ DECIMAL = decimal.Context(prec=40, rounding=decimal.ROUND_HALF_EVEN, traps=[])
 large becomes infinite, and `rounded` refuses it."""
 
 
+write_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
+"""Made once: `json.dumps` makes one at each call, which takes longer than to write."""
+
+
 class Form(abc.ABC):
     """A value as a function of the absolute step. Frozen, hashable; equal by kind, parameters and their types."""
 
     @cached_property
     def key(self) -> str:
         """Canonical text: equal if and only if the forms are equal."""
-        return json.dumps(self.to_data(), separators=(",", ":"), allow_nan=False)
+        return write_json(self.to_data())
 
     @abc.abstractmethod
     def value(self, step: int) -> Value:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from hive.planner.pieces import Form, Value
-from hive.planner.space import Segment
+from hive.planner.space import Segment, forms_key
 
 __all__ = ["Node", "Place", "Request", "SearchPlan", "Standing", "Wanter"]
 
@@ -117,10 +117,9 @@ class Node:
         return {name: form.value(step) for name, form in self.forms.items()}
 
 
-def forms_key(forms: Mapping[str, Form], lane: int | None = None) -> str:
-    """Equal exactly where the forms are, name by name, in the same lane."""
-    body = ",".join(f"{name}={forms[name].key}" for name in sorted(forms))
-    return body if lane is None else f"lane {lane}: {body}"
+def in_lane(key: str, lane: int | None) -> str:
+    """The key of a root's forms in a lane."""
+    return key if lane is None else f"lane {lane}: {key}"
 
 
 class SearchPlan:
@@ -156,14 +155,17 @@ class SearchPlan:
 
     def add_node(self, parent: int | None, start: int, forms: Mapping[str, Form], lane: int | None = None) -> Node:
         """Create a node, or take one back from its record; numbers must come in order."""
-        above = None if parent is None else self.nodes[parent]
-        key, number = forms_key(forms), len(self.nodes)
+        return self.grow(None if parent is None else self.nodes[parent], start, forms, forms_key(forms), lane)
+
+    def grow(self, above: Node | None, start: int, forms: Mapping[str, Form], key: str, lane: int | None) -> Node:
+        """Create a node. `key`: of its forms."""
+        number = len(self.nodes)
         node = Node(number, above, start, forms, lane, self.first.setdefault(key, number), trained_to=start)
         self.nodes.append(node)
         if node.like != number:
             self.others.setdefault(node.like, []).append(number)
         if above is None:
-            self.roots[key if lane is None else forms_key(forms, lane)] = node
+            self.roots[in_lane(key, lane)] = node
         else:
             above.children[start, key] = node
         return node
@@ -185,8 +187,7 @@ class SearchPlan:
         for segment in segments:
             child = self.child(node, segment, lane)
             if child is None:
-                parent = None if node is None else node.number
-                child = self.add_node(parent, segment.start, segment.forms, lane if node is None else None)
+                child = self.grow(node, segment.start, segment.forms, segment.key, lane if node is None else None)
                 created.append(child)
             node = child
         assert node is not None, "a config has at least one segment"
@@ -195,8 +196,8 @@ class SearchPlan:
     def child(self, node: Node | None, segment: Segment, lane: int | None) -> Node | None:
         """The node that a segment continues in; None if nobody asked for it yet."""
         if node is None:
-            return self.roots.get(forms_key(segment.forms, lane))
-        return node.children.get((segment.start, forms_key(segment.forms)))
+            return self.roots.get(in_lane(segment.key, lane))
+        return node.children.get((segment.start, segment.key))
 
     # -- asking -------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from hive.planner.pieces import ConstantForm, Form
 from hive.planner.sequences import Sequence, decoded, meant, sequence_from_descriptor
 from hive.planner.values import count, frozen, listed, shown
 
-__all__ = ["Config", "GridSpace", "Segment", "Space", "config_key", "segments"]
+__all__ = ["Config", "GridSpace", "Segment", "Space", "config_key", "forms_key", "segments"]
 
 Config = dict[str, Sequence]
 """Name -> sequence, for every hyper-parameter that the trial has."""
@@ -25,11 +25,21 @@ Config = dict[str, Sequence]
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A range [start, end) of steps over which each hyper-parameter of a config keeps its form."""
+    """A range [start, end) of steps over which each hyper-parameter of a config keeps its form.
+
+    Attributes:
+        key: of its forms.
+    """
 
     start: int
     end: int
     forms: dict[str, Form]
+    key: str
+
+
+def forms_key(forms: Mapping[str, Form]) -> str:
+    """Equal exactly where the forms are, name by name."""
+    return ",".join([f"{name}={forms[name].key}" for name in sorted(forms)])
 
 
 def segments(config: Mapping[str, Sequence], steps: int) -> list[Segment]:
@@ -44,7 +54,8 @@ def segments(config: Mapping[str, Sequence], steps: int) -> list[Segment]:
         for name, course in courses.items():
             if places[name] + 1 < len(course) and course[places[name] + 1].start == start:
                 places[name] += 1
-        cut.append(Segment(start, end, {name: course[places[name]].form for name, course in courses.items()}))
+        forms = {name: course[places[name]].form for name, course in courses.items()}
+        cut.append(Segment(start, end, forms, forms_key(forms)))
     return cut
 
 

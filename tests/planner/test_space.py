@@ -216,9 +216,10 @@ def test_segments_are_cut_wherever_a_form_changes() -> None:
 
 def test_trial_of_one_step_has_the_form_of_a_longer_one() -> None:
     config: Config = {"lr": Linear(1, 0, 10)}
-    assert segments(config, 1) == [Segment(0, 1, segments(config, 5)[0].forms)]
+    first = segments(config, 5)[0]
+    assert segments(config, 1) == [Segment(0, 1, first.forms, first.key)]
     assert segments(config, 0) == []
-    assert segments({}, 4) == [Segment(0, 4, {})]
+    assert segments({}, 4) == [Segment(0, 4, {}, "")]
 
 
 @cache
