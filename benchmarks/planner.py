@@ -28,9 +28,9 @@ from random import Random
 from support.report import arguments, conclude, introduce, scratch
 
 from hive.actors.books import Books
+from hive.actors.configs import config_of
 from hive.actors.messages import AskedTrial
 from hive.actors.plans import LivePlan
-from hive.actors.sessions import config_of
 from hive.planner.critical_path import next_batch
 from hive.planner.search_plan import Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Values
@@ -93,7 +93,7 @@ def submit(live: LivePlan, asked: list[AskedTrial]) -> float:
     """Ask for all of it: seconds."""
     began = time.perf_counter()
     for order, each in enumerate(asked):
-        place, _ = live.tree.place(segments(config_of(each, NAMES), each.step))
+        place, _ = live.tree.place(segments(config_of(each.config, NAMES), each.step))
         live.tree.want(place, Wanter("run", each.trial), order)
         if order % SETTLE_EVERY == SETTLE_EVERY - 1:
             live.paths.all.settle()
@@ -135,7 +135,7 @@ def store_plan(folder: Path, live: LivePlan, asked: list[AskedTrial]) -> None:
         parent = None if node.parent is None else node.parent.number
         writes.append(Put(NodeRecord("plan", node.number, parent, node.start, forms)))
     for order, each in enumerate(asked):
-        place, _ = live.tree.place(segments(config_of(each, NAMES), each.step))
+        place, _ = live.tree.place(segments(config_of(each.config, NAMES), each.step))
         writes.append(Put(WantRecord("run", each.trial, each.step, "plan", place.node, order)))
     for at in range(0, len(writes), 10_000):
         store.commit(writes[at : at + 10_000])

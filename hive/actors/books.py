@@ -6,14 +6,17 @@ the turn. It must not know messages that come in, or who gets which batch."""
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 
 from hive.actors.actor import Turn
+from hive.actors.configs import config_of
 from hive.actors.leases import LeaseTable
 from hive.actors.messages import Applied, Noted, RunState, Told, ToldTime
 from hive.actors.plans import LivePlan, path_to
 from hive.actors.replay import Journal
 from hive.actors.runs import Run
 from hive.actors.staff import Staff
+from hive.errors import UsageError
 from hive.planner.search_plan import Node, Place, Wanter
 from hive.storage.records import (
     AnnouncementRecord,
@@ -98,7 +101,8 @@ class Books:
             if not record.closed:
                 entries, held = store.scan(AnswerRecord, (run.name,)), store.scan(HeldRecord, (run.name,))
                 run.journal = Journal.of(entries, record.told, held)
-                run.announced = {a.trial: a for a in store.scan(AnnouncementRecord, (run.name,))}
+                for announcement in store.scan(AnnouncementRecord, (run.name,)):
+                    self.announce(run, announcement)
                 run.released = {r.trial for r in store.scan(ReleasedRecord, (run.name,))}
                 for entry in run.journal.told:
                     self.note_best(run, entry)
@@ -108,6 +112,9 @@ class Books:
             plan.wants_made = want.order + 1
             run = self.runs[want.run]
             run.recall(want, path_to(plan.tree.nodes[want.node], want.step))
+            plan.anticipation.asks(Wanter(run.name, want.trial), want.step)
+            if not want.open:
+                plan.anticipation.answers(Wanter(run.name, want.trial))
             if want.open and not self.want(want):
                 run.paused = True  # it was, and what it waits for was found meanwhile: it is told when it speaks
 
@@ -170,6 +177,16 @@ class Books:
             return tree.answer(Place(want.node, want.step)) is None
         return tree.want(Place(want.node, want.step), Wanter(want.run, want.trial), want.order)
 
+    def announce(self, run: Run, announcement: AnnouncementRecord) -> None:
+        """A run may ask for a trial later. What means nothing is refused when it is asked for."""
+        run.announced[announcement.trial] = announcement
+        plan = self.plans[run.record.plan]
+        if plan.record.merge:
+            with suppress(UsageError):
+                config = config_of(announcement.config, plan.record.source.names)
+                wanter = Wanter(run.name, announcement.trial)
+                plan.anticipation.announce(wanter, config, run.asked.get(announcement.trial, 0))
+
     def close(self, run: Run, turn: Turn) -> None:
         """The run wants nothing more, for good."""
         self.let_go(run, {*run.asked, *run.announced}, turn)
@@ -187,6 +204,7 @@ class Books:
         held = run.journal.held.values()
         self.hold_no_longer(run, [h.number for h in held if h.kind == "answer" and h.trial in trials], turn)
         for announcement in [run.announced.pop(trial) for trial in trials & run.announced.keys()]:
+            plan.anticipation.forget(Wanter(run.name, announcement.trial))
             turn.delete(AnnouncementRecord, announcement.key())
         self.unsettled = True
 
@@ -205,6 +223,7 @@ class Books:
 
     def tell(self, run: Run, trial: int, place: Place, error: str | None, turn: Turn) -> None:
         """There is an answer for a run, or none to come: it is told in its turn."""
+        self.plans[run.record.plan].anticipation.answers(Wanter(run.name, trial))
         self.ready(run, HeldRecord(run.name, run.journal.next_number, trial, place.node, place.step, error), turn)
 
     def tell_time(self, run: Run, now: float, turn: Turn) -> None:

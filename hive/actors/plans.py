@@ -13,6 +13,7 @@ import msgspec
 from hive.actors.actor import Turn
 from hive.actors.messages import Amend, Grant, GrantedStage, Notice
 from hive.planner import running
+from hive.planner.anticipation import Anticipation
 from hive.planner.estimates import Estimates
 from hive.planner.pieces import form_from_data
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing
@@ -46,6 +47,7 @@ class LivePlan:
         wants_made: how many wants were ever written for it.
         bytes: what its checkpoints take.
         paths: what of it could be begun now.
+        anticipation: what may be asked of it later.
         amended_version: the version for which the batches that are out were looked at last.
     """
 
@@ -59,10 +61,12 @@ class LivePlan:
     amended_version: int = -1
     bytes: int = 0
     paths: SharedPaths = field(init=False)
+    anticipation: Anticipation = field(init=False)
 
     def __post_init__(self) -> None:
         self.estimates.plan = self.tree
         self.paths = SharedPaths(self.tree, self.estimates, self.study_of)
+        self.anticipation = Anticipation(self.tree, self.estimates)
 
     @property
     def name(self) -> str:
@@ -164,17 +168,23 @@ class LivePlan:
         added = running.on_the_way(self.paths.all, ways)
         for lease, places in added.items():
             self.tree.promise(lease, places)
-        amended = [self.amended(lease, added.get(lease.lease, [])) for lease in leases]
+        amended = [
+            self.amended(lease, added.get(lease.lease, []), way.step) for lease, way in zip(leases, ways, strict=True)
+        ]
         self.amended_version = self.tree.version
         return [after for before, after in zip(leases, amended, strict=True) if after is not before]
 
-    def amended(self, lease: LeaseRecord, added: Sequence[Place]) -> LeaseRecord:
-        """A lease with what it should reach now; itself if that is what it says."""
+    def amended(self, lease: LeaseRecord, added: Sequence[Place], done: int) -> LeaseRecord:
+        """A lease with what it should reach now; itself if that is what it says. `done`: the greatest step that it is
+        known to have done."""
         ends = running.cut(lease.ends, added, self.needed)
+        anticipated = self.anticipation.boundaries(ends, lease.lease, done)
+        ends = running.cut(ends, anticipated)
         measured = self.measured(ends)
         if (ends, measured) == (lease.ends, lease.measured):
             return lease
         kept = {(node, end) for node, _, end in ends}
+        self.tree.promise(lease.lease, [place for place in anticipated if place not in self.tree.promises])
         if ends:
             self.tree.take_back(lease.lease, [Place(n, e) for n, _, e in lease.ends if (n, e) not in kept])
         return msgspec.structs.replace(lease, ends=ends, measured=measured, amendment=lease.amendment + 1)
@@ -196,7 +206,8 @@ class LivePlan:
     def lease(self, number: int, stages: Sequence[Stage], trainer: str, node: str, now: float) -> LeaseRecord:
         """The lease of a batch, its boundaries promised."""
         origin = stages[0].origin
-        ends = tuple((s.node.number, s.start, s.end) for s in stages)
+        asked = tuple((s.node.number, s.start, s.end) for s in stages)
+        ends = running.cut(asked, self.anticipation.boundaries(asked, number))
         record = LeaseRecord(
             lease=number,
             plan=self.name,
@@ -210,7 +221,7 @@ class LivePlan:
             measured=self.measured(ends),
             trials=tuple((*s.place, *s.first) for s in stages if s.first is not None),
         )
-        self.tree.promise(number, (s.place for s in stages))
+        self.tree.promise(number, (Place(node, end) for node, _, end in ends))
         return record
 
     def grant(self, lease: LeaseRecord) -> Grant:

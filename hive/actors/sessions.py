@@ -5,13 +5,12 @@ not know trainers, leases, or who gets which batch."""
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import msgspec
 
 from hive.actors import notes
 from hive.actors.actor import Turn
 from hive.actors.books import Books
+from hive.actors.configs import config_of
 from hive.actors.messages import (
     Announce,
     Applied,
@@ -29,15 +28,11 @@ from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
 from hive.actors.succession import Succession
 from hive.errors import UsageError
-from hive.planner.search_plan import Place
-from hive.planner.sequences import Sequence, sequence_from_descriptor
+from hive.planner.search_plan import Place, Wanter
 from hive.planner.space import Config
 from hive.storage.records import AnnouncementRecord, PlanRecord, ReleasedRecord, RunRecord, WantRecord
 
 __all__ = ["Sessions"]
-
-SEQUENCES_MAX = 10_000
-"""Sequences remembered by their descriptors: a search is made of some hundred, asked for again and again."""
 
 TOLD_MAX = 1_000
 """Answers repeated after one beat: enough to catch up within seconds, few enough not to crowd out everything else."""
@@ -152,7 +147,7 @@ class Sessions:
             self.books.tell(run, asked.trial, Place(0, asked.step), run.cancelled, turn)
             return
         try:
-            config = config_of(asked, plan.record.source.names)
+            config = config_asked(asked, plan.record.source.names)
         except UsageError as error:
             place, wrong = Place(0, asked.step), f"trial {asked.trial}: {error}"
             self.error_again(run, asked, place, turn, means_nothing=True)
@@ -168,6 +163,7 @@ class Sessions:
             run.released.remove(asked.trial)
             turn.delete(ReleasedRecord, (run.name, asked.trial))
         run.asks(want, path_to(plan.tree.nodes[place.node], place.step))
+        plan.anticipation.asks(Wanter(run.name, asked.trial), asked.step)
         turn.put(want)
         if not waits:
             self.books.tell(run, asked.trial, place, failed, turn)
@@ -199,7 +195,7 @@ class Sessions:
             return
         for announced in message.trials:
             record = AnnouncementRecord(run.name, announced.trial, announced.config)
-            run.announced[announced.trial] = record
+            self.books.announce(run, record)
             turn.put(record)
         turn.put(run.record)
 
@@ -243,35 +239,12 @@ def given_up(run: Run, heir: Run) -> str:
     )
 
 
-def config_of(asked: AskedTrial, names: tuple[str, ...]) -> Config:
-    """The config that a request's descriptors say.
+def config_asked(asked: AskedTrial, names: tuple[str, ...]) -> Config:
+    """The config that a request says.
 
     Raises:
-        UsageError: a name that the study does not have, a descriptor that is none, a step below 1.
+        UsageError: it says none, or a step below 1.
     """
     if asked.step < 1:
         raise UsageError(f"step {asked.step} was asked for; the first that can be trained to is 1")
-    unknown = sorted(set(asked.config) - set(names))
-    if unknown or not asked.config:
-        raise UsageError(
-            f"{', '.join(unknown) or 'an empty config'}: the study's hyper-parameters are {', '.join(names)}"
-        )
-    return {name: sequence_of(d, name) for name, d in asked.config.items()}
-
-
-def sequence_of(descriptor: object, name: str) -> Sequence:
-    """The sequence that a descriptor says; the same one as the last time, as far as they are remembered.
-
-    Raises:
-        UsageError: it is no descriptor.
-    """
-    try:
-        return sequence_packed(msgspec.msgpack.encode(descriptor))
-    except UsageError:
-        return sequence_from_descriptor(descriptor, name)  # raises, and says of which hyper-parameter
-
-
-@lru_cache(SEQUENCES_MAX)
-def sequence_packed(data: bytes) -> Sequence:
-    """The sequence that a packed descriptor says: 1, 1.0 and True differ there, as they do in a dict's keys not."""
-    return sequence_from_descriptor(msgspec.msgpack.decode(data))
+    return config_of(asked.config, names)

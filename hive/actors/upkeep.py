@@ -15,10 +15,10 @@ from collections.abc import Iterator
 
 from hive.actors.actor import DeleteFiles, FilesDeleted, Turn
 from hive.actors.books import Books
+from hive.actors.configs import sequence_of
 from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
 from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
-from hive.actors.sessions import sequence_of
 from hive.planner.retention import Holding, deepest_state, given_up
 from hive.planner.search_plan import Place
 from hive.planner.space import segments

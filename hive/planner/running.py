@@ -13,7 +13,7 @@ It must not know leases, trainers, messages, or who asked.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
 
 from hive.planner.frontier import Frontier
@@ -55,14 +55,24 @@ def on_the_way(frontier: Frontier, ways: Iterable[Way]) -> dict[int, list[Place]
     return found
 
 
-def cut(ends: Sequence[tuple[int, int, int]], added: Collection[Place], wanted: Callable[[Place], bool]) -> Ends:
+def all_wanted(place: Place) -> bool:  # noqa: ARG001  (it is asked about a place)
+    """Every place is wanted."""
+    return True
+
+
+def cut(
+    ends: Sequence[tuple[int, int, int]], added: Iterable[Place], wanted: Callable[[Place], bool] = all_wanted
+) -> Ends:
     """The stages of a way, cut at the places that are added and nowhere that is not wanted, up to the last that is.
 
     Where the way passes from a node to its child it is cut too: other values are in force from there.
     """
     pieces: list[tuple[int, int, int]] = []
+    added_to: dict[int, set[int]] = defaultdict(set)
+    for place in added:
+        added_to[place.node].add(place.step)
     for node, start, end in ends:
-        steps = {place.step for place in added if place.node == node and start < place.step < end}
+        steps = {step for step in added_to.get(node, ()) if start < step < end}
         for step in sorted({*steps, end}):
             pieces.append((node, start, step))
             start = step
