@@ -2,9 +2,9 @@
 
 The real coordinator on a clock of its own: 40 trainers that train nothing, tuners that promote. The spaces are those of
 the Hippo paper (tests/data/spaces.json); a step takes what it took there (107 s an epoch of ResNet-56, 114 of
-MobileNetV2, 36 of ResNet-20, 0.7 a step of BERT), a checkpoint 5 s, a start from one 5 s, and a trainer says each second how
-far it is. The tuner is ASHA (promotion, reduction 4, rungs at 15, 60 and 120 of 120 steps, alike for others) over the
-trials in drawn order; quality is drawn, and optimizer and weight decay dominate it. It asks in two ways:
+MobileNetV2, 36 of ResNet-20, 0.7 s a step of BERT), a checkpoint 5 s, a start from one 5 s. The tuner is ASHA
+(promotion, reduction 4, rungs at 15, 60 and 120 of 120 steps, alike for others) over the trials in drawn order; quality
+is drawn, and optimizer and weight decay dominate it. It asks in two ways:
 
     at once      for all trials at the first rung, as examples/asha.py does; each answer decides who is promoted
     one by one   as many requests are out as there are trainers: a promotion if there is one, else a new trial, as the

@@ -59,6 +59,7 @@ async def main(url):
     async with hive.connect(url) as client:
         study = client.study("digits-asha", Digits, metric="accuracy", mode="max", dataset="sklearn-digits")
         search = Halving(study)
+        await study.announce(space.configs())  # a checkpoint is left where one of them may branch off later
         await search.climb([(config, RUNGS[0]) for config in space.configs()])
     best = max(search.answered[RUNGS[-1]], key=lambda result: result.metrics["accuracy"], default=None)
     print("best:", best)

@@ -13,7 +13,7 @@ import msgspec
 from hive.actors.actor import Turn
 from hive.actors.messages import Amend, Grant, GrantedStage, Notice
 from hive.planner import running
-from hive.planner.anticipation import Anticipation
+from hive.planner.anticipation import FOLLOWED_MAX, Anticipation
 from hive.planner.estimates import Estimates
 from hive.planner.pieces import form_from_data
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing
@@ -168,6 +168,7 @@ class LivePlan:
         added = running.on_the_way(self.paths.all, ways)
         for lease, places in added.items():
             self.tree.promise(lease, places)
+        self.follow([self.tree.nodes[lease.ends[-1][0]] for lease in leases])
         amended = [
             self.amended(lease, added.get(lease.lease, []), way.step) for lease, way in zip(leases, ways, strict=True)
         ]
@@ -189,6 +190,12 @@ class LivePlan:
             self.tree.take_back(lease.lease, [Place(n, e) for n, _, e in lease.ends if (n, e) not in kept])
         return msgspec.structs.replace(lease, ends=ends, measured=measured, amendment=lease.amendment + 1)
 
+    def follow(self, nodes: Iterable[Node]) -> None:
+        """Batches go into these nodes: what is announced is known there."""
+        left = FOLLOWED_MAX
+        for node in nodes:
+            left -= self.anticipation.follow(node, left)
+
     def needed(self, place: Place) -> bool:
         """Whether a batch must stop at a place: it is asked for, or something waits to start from there."""
         return place in self.tree.pending or self.paths.all.waits_at(place)
@@ -206,6 +213,7 @@ class LivePlan:
     def lease(self, number: int, stages: Sequence[Stage], trainer: str, node: str, now: float) -> LeaseRecord:
         """The lease of a batch, its boundaries promised."""
         origin = stages[0].origin
+        self.follow([stages[-1].node])
         asked = tuple((s.node.number, s.start, s.end) for s in stages)
         ends = running.cut(asked, self.anticipation.boundaries(asked, number))
         record = LeaseRecord(

@@ -5,7 +5,8 @@
 
 A tuner that promotes one trial at a time asks for a branch when a batch may have passed it already, and then the steps
 from the last checkpoint below are run again. (Hippo accepts that.) A tuner that announced its configs lets us know
-where that could happen: wherever one of them leaves the way of a batch inside a stage. A checkpoint there is worth it if
+where that could happen: wherever one of them leaves the way of a batch inside a stage. A checkpoint there is worth it,
+if
 
     chance * seconds back to the last boundary below > seconds of a save
 
@@ -14,9 +15,10 @@ below it, how many were asked on from there past it. Before anything is known it
 promotes, and that weighs as much as four configs. Steps count by doublings, as rungs do, so that little is kept. Where
 several configs leave at one place, one of them is enough.
 
-What is kept of a config is how far its way has been followed. It waits where it leaves the nodes it was followed to,
-and goes on when a batch comes by in the node behind: so a million of them cost something once when they are announced,
-and `FOLLOWED_MAX` steps of the way at most for each batch.
+What is kept of a config is how far its way has been followed. It waits where it leaves the last node that it was
+followed into, until a batch goes on the way that it would go. So a million of them cost little for each batch: of those
+that wait on its way `FOLLOWED_MAX` are followed by a node, and of the places where they leave it `CONSIDERED_MAX` are
+weighed.
 
 It must not know messages, runs, trainers, or who announced.
 """
@@ -25,7 +27,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hive.planner.estimates import Estimates
@@ -33,13 +35,13 @@ from hive.planner.running import Ends
 from hive.planner.search_plan import Node, Place, SearchPlan, Wanter, forms_key
 from hive.planner.sequences import Sequence
 
-__all__ = ["Anticipation"]
+__all__ = ["FOLLOWED_MAX", "Anticipation"]
 
-FOLLOWED_MAX = 200
-"""So many configs are followed into nodes for one batch, some 3 ms; others are when the next one comes by."""
+FOLLOWED_MAX = 100
+"""So many configs are followed when a batch is granted, some 2 ms; the others when the next one comes by."""
 
-CONSIDERED_MAX = 200
-"""So many places are weighed for one batch, from its beginning."""
+CONSIDERED_MAX = 100
+"""So many places are weighed for one batch, from its beginning on."""
 
 PRIOR_ASKED_ON, PRIOR_ANSWERED = 1, 4
 """What is taken for known of the chance before anything is."""
@@ -200,35 +202,41 @@ class Anticipation:
             if not groups:
                 del self.waiting[place]
 
-    def follow(self, node: Node) -> bool:
-        """Follow the configs that go through a node into it, and into those above; whether all were."""
+    def follow(self, node: Node, most: int = FOLLOWED_MAX) -> int:
+        """A batch goes into a node: follow the configs that go there too, or into nodes above it, so many at most.
+        Returns how many it were."""
+        left = most
+        for each, place, key in self.waiting_above(node):
+            left -= self.enter(each, place, key, left)
+        return most - left
+
+    def waiting_above(self, node: Node) -> Iterator[tuple[Node, Place, str]]:
+        """Where configs wait that go through a node, or through one above: (the node that they go into, the place and
+        the key that they wait under), from the root on."""
         path: list[Node] = []
-        above: Node | None = node
+        above = node if self.waiting else None
         while above is not None:
             path.append(above)
             above = above.parent
-        left = FOLLOWED_MAX
         for each in reversed(path):
             place = START if each.parent is None else Place(each.parent.number, each.start)
-            key = forms_key(each.forms) if place in self.waiting else ""
-            if key in self.waiting.get(place, ()):
-                left = self.enter(each, place, key, left)
-        return left > 0
+            groups = self.waiting.get(place)
+            if groups is not None and (key := forms_key(each.forms)) in groups:
+                yield each, place, key
 
     def enter(self, node: Node, place: Place, key: str, most: int) -> int:
-        """Follow configs that wait at a place into the node behind it, so many at most; how many more it could have
-        been."""
+        """Follow configs that wait under a place and a key into the node behind, so many at most; how many it were."""
         group = self.waiting[place][key]
-        while group and most:
+        count = min(most, len(group))
+        for _ in range(count):
             wanter, _ = group.popitem()
             announced = self.announced[wanter]
             announced.node, announced.step = node.number, end_at(announced.config, node.start)
             if announced.step is not None:
                 self.leaving.setdefault(node.number, Leaving()).add(announced.step)
                 self.wait(wanter)
-            most -= 1
         self.tidy(place, key)
-        return most
+        return count
 
     # -- asking -------------------------------------------------------------------------------------------------
 
@@ -245,7 +253,7 @@ class Anticipation:
         """
         if not self.announced or not ends:
             return []
-        followed = self.follow(self.plan.nodes[ends[-1][0]])
+        followed = next(self.waiting_above(self.plan.nodes[ends[-1][0]]), None) is None
         measured = self.estimates.step_s.count > 0 and self.estimates.save_s.count > 0
         places = self.worth_it(ends, lease, done) if measured else []
         if followed and measured:

@@ -43,7 +43,8 @@ async def climb(study: StudyView, configs: Sequence[Config], rungs: Sequence[Run
     """Trains the first rung's trials, in order of `configs`, then on each later rung the best of the rung below.
 
     A rung is asked for in one message and decides when all of it has answered. A failed trial never goes on, so a rung
-    has fewer trials than planned where too few came through; if none did, the search ends.
+    has fewer trials than planned where too few came through; if none did, the search ends. Who may climb is announced,
+    so that others who train the same beginnings leave checkpoints where this search may branch.
 
     Args:
         study: What is searched.
@@ -51,7 +52,10 @@ async def climb(study: StudyView, configs: Sequence[Config], rungs: Sequence[Run
         rungs: From the lowest to the highest, at least one.
         extra_steps_for_best: How much further the best trial of the last rung trains; 0 for no further.
     """
-    results = await train(study, configs[: rungs[0].trials], rungs[0].steps)
+    trials = configs[: rungs[0].trials]
+    if len(rungs) > 1:
+        await study.announce(trials)
+    results = await train(study, trials, rungs[0].steps)
     for _, rung in pairwise(rungs):
         survivors = keep(study, results, rung.trials)
         if not survivors:

@@ -13,10 +13,10 @@ from typing import Any
 from hive.actors.actor import Called, FilesDeleted, JobEnded
 from hive.actors.aggregator import Aggregator
 from hive.actors.coordinator import AggregatorAt, Coordinator, CoordinatorSettings
-from hive.actors.messages import AskedTrial, Opened, OpenRun, Refused, RunState, Told, ToldTime
+from hive.actors.messages import AnnouncedTrial, AskedTrial, Opened, OpenRun, Refused, RunState, Told, ToldTime
 from hive.actors.node import NodeActor, TrainerOrder
 from hive.actors.runs import Run
-from hive.actors.session import AskCall, AskTimeCall, CloseCall, ReleaseCall, Session
+from hive.actors.session import AnnounceCall, AskCall, AskTimeCall, CloseCall, ReleaseCall, Session
 from hive.actors.trainer import TrainerActor
 from hive.planner.space import Config
 from hive.storage.memory_store import MemoryStore
@@ -76,6 +76,10 @@ class Client:
 
     def ask_time(self) -> None:
         self.wire.post(self.host, Called(AskTimeCall()))
+
+    def announce(self, *trials: tuple[int, Config]) -> None:
+        announced = [AnnouncedTrial(trial, asked(trial, config, 1).config) for trial, config in trials]
+        self.wire.post(self.host, Called(AnnounceCall(announced)))
 
     def release(self, *trials: int) -> None:
         self.waiting = {key: count for key, count in self.waiting.items() if key[0] not in trials}

@@ -194,6 +194,7 @@ class HandTrainer:
     last_lease: int = 0
     held: tuple[int, int] | None = None
     in_memory: list[tuple[int, int]] = field(default_factory=list)
+    step_s: float = 0.0
     notices: list[Notice] = field(default_factory=list)
 
     def beat(self) -> None:
@@ -258,8 +259,9 @@ class HandTrainer:
         checkpoint = CheckpointFile(f"{self.plan}/{node}-{self.step}-{lease}.safetensors", 1) if file else None
         self.number += 1
         digest = f"{node}-{self.step} by lease {lease}"
+        train_s = (self.steps_run - self.noted) * self.step_s
         notice = Notice(
-            self.name, self.number, lease, node, self.step, self.steps_run, digest, 0.0, 0.0, metrics, checkpoint
+            self.name, self.number, lease, node, self.step, self.steps_run, digest, train_s, 0.0, metrics, checkpoint
         )
         self.lockstep.noted_steps += self.steps_run - self.noted
         self.noted, self.held = self.steps_run, (node, self.step)

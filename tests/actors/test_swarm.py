@@ -75,10 +75,13 @@ class Swarm:
     # -- what is asked --------------------------------------------------------------------------------------------
 
     def open(self, run: str, *, plan_key: str = "key", merge: bool = True) -> Client:
-        """A run that asks for one to three lots of trials at drawn moments."""
+        """A run that asks for one to three lots of trials at drawn moments, and may announce these and others."""
         client = self.cluster.open(run, plan_key=plan_key, merge=merge)
         trials = range(self.random.randint(1, 5))
         self.configs |= {(run, trial): self.random.choice(self.pool) for trial in trials}
+        announced = [(trial, self.configs.get((run, trial)) or self.random.choice(self.pool)) for trial in range(8)]
+        if self.random.random() < 0.5:
+            self.sometime(lambda: client.announce(*announced))
         for _ in range(self.random.randint(1, 3)):
             chosen = self.random.sample(trials, self.random.randint(1, len(trials)))
             requests = [(trial, self.configs[run, trial], self.random.randint(1, 14)) for trial in chosen]

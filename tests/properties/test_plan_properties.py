@@ -191,14 +191,17 @@ POOL: list[Config] = [
 requests = st.lists(st.tuples(st.integers(0, 5), st.integers(1, 9)), min_size=1, max_size=4)
 asks = st.tuples(st.just("ask"), st.sampled_from(RUNS), requests)
 releases = st.tuples(st.just("release"), st.sampled_from(RUNS), st.integers(0, 5))
+announces = st.tuples(st.just("announce"), st.sampled_from(RUNS), st.sets(st.integers(0, 5), min_size=1))
 trains = st.tuples(st.just("train"), st.integers(0, 2), st.integers(1, 6))
 moves = st.tuples(st.sampled_from(["save", "lose", "beat", "deaf"]), st.integers(0, 2), st.none())
 fails = st.tuples(st.just("fail"), st.integers(0, 2), st.none())
 restarts = st.tuples(st.just("restart"), st.none(), st.none())
 commands = st.tuples(st.sampled_from(["pause", "resume"]), st.sampled_from(RUNS), st.none())
-harmless = st.lists(st.one_of(asks, asks, trains, trains, trains, moves, restarts, commands), min_size=3, max_size=25)
+harmless = st.lists(
+    st.one_of(asks, asks, announces, trains, trains, trains, moves, restarts, commands), min_size=3, max_size=25
+)
 anything = st.lists(
-    st.one_of(asks, asks, trains, trains, trains, moves, releases, fails, restarts, commands), max_size=25
+    st.one_of(asks, asks, announces, trains, trains, trains, moves, releases, fails, restarts, commands), max_size=25
 )
 
 
@@ -219,13 +222,17 @@ class History:
 
     def birth(self) -> HandTrainer:
         self.born += 1
-        return self.lockstep.trainer(f"node/0/{self.born}")
+        trainer = self.lockstep.trainer(f"node/0/{self.born}")
+        trainer.step_s = 1.0
+        return trainer
 
     def apply(self, op: tuple[str, object, object]) -> None:
         match op:
             case ("ask", str(run), list(wanted)):
                 self.lockstep.ask(run, *[(trial, POOL[trial], step) for trial, step in wanted])
                 self.wanted |= {(run, trial, step) for trial, step in wanted}
+            case ("announce", str(run), set(announced)):
+                self.lockstep.announce(run, *[(trial, POOL[trial]) for trial in sorted(announced)])
             case ("release", str(run), int(trial)):
                 self.lockstep.release(run, trial)
                 self.wanted = {w for w in self.wanted if w[:2] != (run, trial)}
@@ -289,7 +296,10 @@ def facts(books: Books) -> object:
         for name, plan in books.plans.items()
     }
     runs = {
-        name: (run.record, run.asked, run.reach, run.wants, run.journal, sorted(w.order for w in run.open))
+        name: (
+            (run.record, run.asked, run.reach, run.wants, run.journal, sorted(w.order for w in run.open)),
+            (run.announced, {w: a.asked for w, a in books.plans[run.record.plan].anticipation.announced.items()}),
+        )
         for name, run in books.runs.items()
     }
     leases = {number: lease.record for number, lease in books.leases.leases.items()}

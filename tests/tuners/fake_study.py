@@ -26,6 +26,7 @@ class FakeStudy:
 
     Attributes:
         asked: Each message in turn: the (trial, step) pairs of its requests.
+        announced: The trials announced, each with how many messages had asked before.
         released: The trials released after each message, by its place in `asked`.
         early: Requests that were still unanswered when something else was asked or released: none, if it waits.
     """
@@ -34,6 +35,7 @@ class FakeStudy:
         self.metric = "accuracy"
         self.mode = mode
         self.asked: list[list[tuple[int, int]]] = []
+        self.announced: list[tuple[int, int]] = []
         self.released: dict[int, list[int]] = {}
         self.early: list[tuple[int, int]] = []
         self.table = table
@@ -55,7 +57,7 @@ class FakeStudy:
         self.released.setdefault(len(self.asked) - 1, []).append(number(config))
 
     async def announce(self, configs: Sequence[Config]) -> None:
-        pass
+        self.announced += [(number(config), len(self.asked)) for config in configs]
 
     async def now(self) -> float:
         return 0.0

@@ -97,6 +97,15 @@ def test_climb_does_the_same_in_two_orders_of_arrival(case: Case) -> None:
     assert (one.asked, one.released) == (other.asked, other.released)
 
 
+def test_climb_announces_who_may_go_on_before_it_asks_and_nobody_where_there_is_one_rung() -> None:
+    rungs = [(4, 3), (8, 1)]
+    several, one = FakeStudy(lambda trial, step: 0.5), FakeStudy(lambda trial, step: 0.5)
+    search(EarlyStop.from_milestones(rungs, space_of(5)), several)
+    search(EarlyStop.from_milestones(rungs[:1], space_of(5)), one)
+    assert several.announced == [(0, 0), (1, 0), (2, 0)]
+    assert one.announced == []
+
+
 @pytest.mark.parametrize("value", [0, -1, 1.0, True, "1", None])
 def test_at_least_refuses_what_is_not_a_whole_number_from_there(value: object) -> None:
     with pytest.raises(StudyError, match="Grid: steps must be a whole number of at least 1, not"):

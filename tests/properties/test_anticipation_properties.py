@@ -1,0 +1,113 @@
+"""What is anticipated, after random histories of announcing, asking and letting go, beside plain oracles.
+
+One walks each announced config down the plan as far as nodes go; the other looks at every step of a way in turn.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hive.planner.anticipation import Anticipation
+from hive.planner.estimates import Estimates
+from hive.planner.running import Ends
+from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
+from hive.planner.space import Config, segments
+from tests.planner.strategies import STEPS_MAX, trials
+
+BEYOND = 4 * STEPS_MAX
+LEASE = 1
+
+acts = st.lists(st.tuples(st.sampled_from(["announce", "ask", "forget", "follow"]), st.integers(0, 9)), max_size=20)
+
+
+def left_at(plan: SearchPlan, config: Config) -> list[tuple[int, int]]:
+    """The (node, step) where a config leaves each node of the plan that it goes through."""
+    found = []
+    node: Node | None = None
+    for segment in segments(config, BEYOND):
+        node = plan.child(node, segment, None)
+        if node is None:
+            break
+        if segment.end < BEYOND:
+            found.append((node.number, segment.end))
+    return found
+
+
+def after(pool: list[tuple[Config, int]], history: list[tuple[str, int]]) -> Anticipation:
+    """What is known after a history."""
+    plan = SearchPlan()
+    anticipation = Anticipation(plan, Estimates(plan))
+    for what, number in history:
+        config, steps = pool[number % len(pool)]
+        if what == "announce":
+            anticipation.announce(Wanter("run", number), config)
+        elif what == "ask":
+            plan.place(segments(config, steps))
+        elif what == "forget":
+            anticipation.forget(Wanter("run", number))
+        elif plan.nodes:
+            anticipation.follow(plan.nodes[number % len(plan.nodes)])
+    return anticipation
+
+
+@given(trials(), acts)
+def test_whatever_happened_it_is_known_how_many_leave_each_node_where(
+    pool: list[tuple[Config, int]], history: list[tuple[str, int]]
+) -> None:
+    anticipation = after(pool, history)
+    for node in anticipation.plan.nodes:
+        anticipation.follow(node)
+    expected = Counter(
+        place for each in anticipation.announced.values() for place in left_at(anticipation.plan, dict(each.config))
+    )
+    known = {(n, step): count for n, leaving in anticipation.leaving.items() for step, count in leaving.counts.items()}
+    assert {place: count for place, count in known.items() if place[1] < BEYOND} == expected
+    for wanter in list(anticipation.announced):
+        anticipation.forget(wanter)
+    assert (anticipation.leaving, anticipation.waiting) == ({}, {})
+
+
+@given(trials(), acts, st.data())
+def test_each_checkpoint_is_worth_its_save_and_no_other_would_be(
+    pool: list[tuple[Config, int]], history: list[tuple[str, int]], data: st.DataObject
+) -> None:
+    anticipation = after(pool, [*history, ("ask", 0)])
+    plan, step_s, save_s = anticipation.plan, data.draw(st.sampled_from([0.5, 2.0])), data.draw(st.integers(0, 4)) / 2
+    anticipation.estimates.measured(0, 1, step_s)
+    anticipation.estimates.saved(save_s)
+    place, _ = plan.place(segments(*pool[0]))
+    anticipation.follow(plan.nodes[place.node])
+    spots = [Place(node, step) for node, start, end in way(plan, place) for step in range(start + 1, end)]
+    for spot in data.draw(st.lists(st.sampled_from(spots), max_size=2)) if spots else []:
+        plan.record(spot, Standing("file", "digest"))
+    promised = data.draw(st.lists(st.sampled_from(spots), max_size=2)) if spots else []
+    plan.promise(LEASE, promised)
+    done = data.draw(st.integers(0, 10))
+
+    expected = []
+    for node, below, end in way(plan, place):
+        for step in range(below + 1, end):
+            spot = Place(node, step)
+            leaving = anticipation.leaving.get(node)
+            chance = 1 - (1 - anticipation.chance(step)) ** (leaving.counts[step] if leaving is not None else 0)
+            own = spot in plan.promises
+            ahead = own or (step >= done and step not in plan.nodes[node].standings)
+            if ahead and chance * (step - below) * step_s > save_s:
+                expected.append(spot)
+                below = step
+            elif step in plan.nodes[node].standings and not own:
+                below = step
+    assert anticipation.boundaries(way(plan, place), LEASE, done) == expected
+
+
+def way(plan: SearchPlan, place: Place) -> Ends:
+    """The stages of a batch from the beginning to a place."""
+    node, step, ends = plan.nodes[place.node], place.step, []
+    while True:
+        ends.append((node.number, node.start, step))
+        if node.parent is None:
+            return tuple(reversed(ends))
+        node, step = node.parent, node.start
