@@ -116,9 +116,10 @@ def test_batch_ends_where_the_last_wish_does_whatever_is_announced_before_that()
 
 
 def test_coordinator_learns_from_its_answers_how_many_go_on_and_knows_it_when_it_is_started_again() -> None:
-    lockstep, trainer = measured(*[(trial, {"lr": Constant(trial + 10)}) for trial in range(4)])
+    configs: list[Config] = [{"lr": Constant(trial)} for trial in range(10, 14)]
+    lockstep, trainer = measured(*enumerate(configs))
     for trial, steps in ((0, 5), (1, 5), (1, 20), (2, 5)):
-        lockstep.ask("run", (trial, {"lr": Constant(trial + 10)}, steps))
+        lockstep.ask("run", (trial, configs[trial], steps))
         trainer.take()
         trainer.train(5)
     for _ in range(2):

@@ -196,3 +196,35 @@ def test_each_batch_is_given_so_many_from_its_beginning() -> None:
     for _ in range(3):
         desk.boundaries()
     assert desk.boundaries() == [2 * step for step in range(1, CONSIDERED_MAX + 1)]
+
+
+def test_those_who_let_go_use_up_nothing_of_what_a_batch_is_given() -> None:
+    desk = Desk(save_s=0.1)
+    desk.announce(*[leaves(2 * step) for step in range(1, CONSIDERED_MAX + 100)], leaves(900))
+    for _ in range(3):
+        desk.boundaries()
+    for trial in range(CONSIDERED_MAX + 99):
+        desk.anticipation.forget(Wanter("run", trial))
+    assert desk.boundaries() == [900]
+
+
+def test_where_many_leave_each_distance_longer_than_a_save_is_worth_it() -> None:
+    desk = Desk()
+    desk.announce(*[leaves(step, 100 + more) for step in (15, 25, 26) for more in range(30)])
+    assert desk.boundaries() == [15, 26]
+
+
+def test_steps_that_take_no_time_are_worth_no_checkpoint() -> None:
+    desk = Desk(measured=False)
+    desk.announce(leaves(100), leaves(500))
+    desk.estimates.measured(0, 10, 0.0)
+    desk.estimates.saved(0.0)
+    assert desk.boundaries() == []
+
+
+def test_config_announced_anew_leaves_where_it_says_now() -> None:
+    desk = Desk()
+    desk.announce(leaves(100))
+    assert desk.boundaries() == [100]
+    desk.anticipation.announce(Wanter("run", 0), leaves(500))
+    assert desk.boundaries() == [500]

@@ -65,6 +65,7 @@ def test_whatever_happened_it_is_known_how_many_leave_each_node_where(
     )
     known = {(n, step): count for n, leaving in anticipation.leaving.items() for step, count in leaving.counts.items()}
     assert {place: count for place, count in known.items() if place[1] < BEYOND} == expected
+    assert all(leaving.steps == sorted({*leaving.steps}) for leaving in anticipation.leaving.values())
     for wanter in list(anticipation.announced):
         anticipation.forget(wanter)
     assert (anticipation.leaving, anticipation.waiting) == ({}, {})
