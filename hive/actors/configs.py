@@ -14,7 +14,7 @@ from hive.errors import UsageError
 from hive.planner.sequences import Sequence, sequence_from_descriptor
 from hive.planner.space import Config
 
-__all__ = ["config_of", "sequence_of"]
+__all__ = ["config_of"]
 
 SEQUENCES_MAX = 10_000
 """Sequences remembered by their descriptors: a search is made of some hundred, asked for again and again."""

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 
 from hive.actors.actor import DeleteFiles, FilesDeleted, Turn
 from hive.actors.books import Books
-from hive.actors.configs import sequence_of
+from hive.actors.configs import config_of
 from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
 from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
+from hive.errors import UsageError
 from hive.planner.retention import Holding, deepest_state, given_up
 from hive.planner.search_plan import Place
 from hive.planner.space import segments
@@ -97,7 +98,10 @@ class Upkeep:
         """How far each announced trial goes with the nodes that there are."""
         horizon = max((place.step for place in plan.standings), default=0)
         for announced in run.announced.values() if horizon else ():
-            config = {name: sequence_of(descriptor, name) for name, descriptor in announced.config.items()}
+            try:
+                config = config_of(announced.config, plan.record.source.names)
+            except UsageError:
+                continue  # it means nothing, and is refused when it is asked for
             lane = None if plan.record.merge else announced.trial
             node, reached = None, 0
             for segment in segments(config, horizon):
