@@ -7,6 +7,7 @@ from __future__ import annotations
 from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
 from hive.planner.search_plan import Place
+from hive.planner.sequences import Constant
 from hive.storage.records import DoomedRecord, PinRecord, StandingRecord
 from tests.actors.fake_cluster import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, HandTrainer, Lockstep, stages, told
@@ -103,6 +104,12 @@ def test_announced_trial_needs_the_state_that_it_could_start_from() -> None:
     assert states(lockstep) == [(0, 10)]
     lockstep.release("run", 7)
     assert collect(lockstep) == (1, 1, 0)
+
+
+def test_announced_config_that_means_nothing_needs_no_state() -> None:
+    lockstep, _ = trained(0, 5, 10, 15)
+    lockstep.announce("run", (7, {"unknown": Constant(1)}))
+    assert collect(lockstep) == (2, 2, 1)
 
 
 def test_state_that_a_batch_starts_from_or_has_just_reached_stays() -> None:
