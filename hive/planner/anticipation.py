@@ -32,8 +32,9 @@ from dataclasses import dataclass, field
 
 from hive.planner.estimates import Estimates
 from hive.planner.running import Ends
-from hive.planner.search_plan import Node, Place, SearchPlan, Wanter, forms_key
+from hive.planner.search_plan import Node, Place, SearchPlan, Wanter
 from hive.planner.sequences import Sequence
+from hive.planner.space import forms_key
 
 __all__ = ["FOLLOWED_MAX", "Anticipation"]
 
