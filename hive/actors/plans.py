@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import msgspec
 
@@ -15,7 +16,7 @@ from hive.actors.messages import Amend, Grant, GrantedStage, Notice
 from hive.planner import running
 from hive.planner.anticipation import FOLLOWED_MAX, Anticipation
 from hive.planner.estimates import Estimates
-from hive.planner.pieces import form_from_data
+from hive.planner.pieces import Form, form_from_data
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing
 from hive.planner.shared_paths import SharedPaths
 from hive.planner.space import Config, segments
@@ -23,6 +24,16 @@ from hive.planner.stage_tree import Stage
 from hive.storage.records import LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 
 __all__ = ["LivePlan", "path_to"]
+
+
+FORMS_MAX = 100_000
+"""Forms remembered by their data while plans are loaded: most nodes differ from others in one hyper-parameter alone."""
+
+
+@lru_cache(FORMS_MAX)
+def form_packed(data: bytes) -> Form:
+    """The form that packed data says; the same one as the last time, as far as they are remembered."""
+    return form_from_data(msgspec.msgpack.decode(data))
 
 
 def path_to(node: Node, step: int) -> Iterator[tuple[Node, int]]:
@@ -78,7 +89,7 @@ class LivePlan:
     def load(self, nodes: Iterable[NodeRecord], standings: Iterable[StandingRecord]) -> None:
         """Take the tree back from its records, in key order."""
         for n in nodes:
-            forms = {name: form_from_data(data) for name, data in n.forms.items()}
+            forms = {name: form_packed(msgspec.msgpack.encode(data)) for name, data in n.forms.items()}
             self.tree.add_node(n.parent, n.start, forms, n.lane)
         for s in standings:
             self.stand(Place(s.node, s.step), s)
