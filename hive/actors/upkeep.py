@@ -68,8 +68,9 @@ class Upkeep:
         """The checkpoints that should go, to come to so many bytes."""
         holdings = {name: self.holding(plan) for name, plan in self.books.plans.items()}
         for name, place in given_up(holdings, excess):
-            if not (useless_only and place in holdings[name].useful):
-                yield self.books.plans[name], place
+            if useless_only and place in holdings[name].useful:
+                return  # those of no use go first
+            yield self.books.plans[name], place
 
     def holding(self, plan: LivePlan) -> Holding:
         """What a plan has, and what of it is of use."""
