@@ -167,7 +167,12 @@ class Trainer:
     def done(self) -> int:
         """The step that it has done by now; a boundary that is met in this instant is not passed."""
         steps = int((self.world.now - self.since) / self.step_s + 1e-6)
-        return min(self.step + max(0, steps), self.ahead[0].end)
+        return min(self.step + max(0, steps), self.boundary.end)
+
+    @property
+    def boundary(self) -> GrantedStage:
+        """The stage at whose end it stops next."""
+        return next(stage for stage in self.ahead if stage.boundary)
 
     def hear(self, message: Any) -> None:
         match message:
@@ -186,7 +191,7 @@ class Trainer:
         """A boundary that lies behind is not met."""
         done = self.done()
         met = [stage for stage in message.stages if stage.end >= done]
-        self.ahead = [stage for stage in met if stage.end > self.step or stage.start == stage.end]
+        self.ahead = [stage for stage in met if stage.end > self.step or (stage.start == stage.end and stage.boundary)]
         self.amendment, self.number = message.amendment, self.number + 1
         self.world.say(self.name, Amended(self.name, self.number, message.lease, message.amendment, done))
         self.go_on()
@@ -194,12 +199,13 @@ class Trainer:
     def go_on(self) -> None:
         """Train to the next boundary."""
         self.alarm += 1
-        alarm, when = self.alarm, self.since + (self.ahead[0].end - self.step) * self.step_s
+        alarm, when = self.alarm, self.since + (self.boundary.end - self.step) * self.step_s
         self.world.at(max(when, self.world.now), lambda: self.meet() if alarm == self.alarm else None)
 
     def meet(self) -> None:
         """A boundary is met."""
-        stage = self.ahead.pop(0)
+        stage = self.boundary
+        del self.ahead[: self.ahead.index(stage) + 1]
         self.save(stage.node, stage.end, {"score": 0.0} if stage.metrics else None)
         if self.ahead:
             self.go_on()
@@ -360,7 +366,7 @@ def crowd(seed: int) -> dict[str, float]:
     for lease in range(CROWD_BATCHES):
         began = time.perf_counter()
         anticipation.follow(plan.nodes[0])
-        anticipation.boundaries(((0, 0, CROWD_STEPS),), lease)
+        anticipation.boundaries(((0, 0, CROWD_STEPS),), (), lease)
         taken.append(time.perf_counter() - began)
     cuts = statistics.quantiles(taken, n=100)
     return {"announce_us": announce_us, "batch_p50_ms": cuts[49] * 1000, "batch_p99_ms": cuts[98] * 1000}

@@ -153,8 +153,11 @@ class Trainer(Peer):
 
     def train(self, grant: Grant) -> None:
         self.lease, run, number = grant.lease, 0, 0
-        for number, stage in enumerate(grant.stages, 1):
+        for stage in grant.stages:
             run += stage.end - stage.start
+            if not stage.boundary:
+                continue
+            number += 1
             file = CheckpointFile(f"{self.plan}/{stage.node}-{stage.end}-{grant.lease}.safetensors", 1)
             notice = Notice(
                 trainer=self.name,

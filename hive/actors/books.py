@@ -123,8 +123,8 @@ class Books:
         for loss in store.scan(LossRecord):
             self.losses[loss.plan, Place(loss.node, loss.step)] = loss.count
         for record in store.scan(LeaseRecord):
-            self.leases.add(record, now)
-            self.plans[record.plan].tree.promise(record.lease, (Place(n, e) for n, _, e in record.ends))
+            lease = self.leases.add(record, now)
+            self.plans[record.plan].tree.promise(record.lease, lease.ahead)
 
     def number(self, name: str, turn: Turn) -> int:
         """The next number of a counter that never goes back."""

@@ -25,7 +25,7 @@ from hive.actors.messages import (
     TrainerBroken,
     TrainerExited,
 )
-from hive.actors.plans import LivePlan
+from hive.actors.plans import LivePlan, evicted_to
 from hive.actors.sharing import Sharing
 from hive.planner.search_plan import Place
 from hive.storage.records import LeaseRecord, LossRecord
@@ -102,12 +102,14 @@ class Dispatch:
         self.books.unsettled = True
 
     def passed_by(self, lease: Lease, plan: LivePlan, step: int) -> None:
-        """A batch has done `step` steps, and has told of all boundaries that it met: others behind it come too late."""
+        """A batch has done `step` steps, and has told of all boundaries that it met: others behind it come too late.
+        Where it merely passed is behind it, too."""
         lease.step = max(lease.step, step)
         behind = [Place(node, end) for node, _, end in lease.record.ends if end < step]
         if behind:
             ends = tuple(e for e in lease.record.ends if e[2] >= step)
-            lease.record = msgspec.structs.replace(lease.record, ends=ends)
+            passes = tuple(p for p in lease.record.passes if p[1] >= step)
+            lease.record = msgspec.structs.replace(lease.record, ends=ends, passes=passes)
             plan.tree.take_back(lease.number, behind)
 
     def next_of(self, sender: str, message: Notice | Amended | LeaseEnded, turn: Turn) -> Lease | None:
@@ -128,21 +130,25 @@ class Dispatch:
     def account(self, lease: Lease, plan: LivePlan, notice: Notice, turn: Turn) -> None:
         """Count the steps that a notice makes durable, and write down what it found.
 
-        Of the steps from the last boundary to here, those that somebody had trained before are repeated, for want of a
-        checkpoint: one that was evicted, or one where a branch was asked for too late."""
-        node = plan.tree.nodes[notice.node]
-        steps = notice.steps_run - lease.record.steps_noted
-        begin = notice.step - steps
-        repeated = max(0, min(notice.step, node.trained_to) - begin)
+        Of the steps from the last boundary to here, under all nodes that were passed, those that somebody had trained
+        before are repeated, for want of a checkpoint: one that was evicted, or one where a branch was asked for too
+        late."""
+        begin = notice.step - (notice.steps_run - lease.record.steps_noted)
+        way = list(plan.tree.since(Place(notice.node, notice.step), begin))
         payer = self.books.runs[lease.record.payer]
-        self.books.charge(payer, node, begin + repeated, notice.step, turn)
-        evicted = plan.evicted_steps(node, begin, begin + repeated)
+        repeated, evicted, gone = 0, 0, evicted_to(way)
+        for node, start, end in way:
+            known = max(start, min(end, node.trained_to))
+            self.books.charge(payer, node, known, end, turn)
+            repeated += known - start
+            evicted += max(0, min(known, gone) - start)
         new = plan.found(notice, turn)
-        plan.learn(notice, steps)
+        plan.learn(notice, way)
         payer.count(steps_run=repeated, late_branch=repeated - evicted, evicted=evicted, checkpoint_count=int(new))
         turn.put(payer.record)
-        if self.books.losses.pop((plan.name, Place(notice.node, begin)), None) is not None:
-            turn.delete(LossRecord, (plan.name, notice.node, begin))
+        first = way[-1][0].number if way else notice.node
+        if self.books.losses.pop((plan.name, Place(first, begin)), None) is not None:
+            turn.delete(LossRecord, (plan.name, first, begin))
 
     def on_lease_ended(self, sender: str, message: LeaseEnded, now: float, turn: Turn) -> None:
         """A trainer is done with a batch; if user code failed, so do the requests behind that place."""
@@ -184,7 +190,7 @@ class Dispatch:
         self.books.staff.trainers.pop(record.trainer, None)
         if not record.ends:
             return
-        place = lease.next_place
+        place = plan.next_place(record, lease.from_step)
         start = Place(place.node, lease.from_step)
         count = self.books.losses[plan.name, start] = self.books.losses.get((plan.name, start), 0) + 1
         if count < self.attempts_max:
@@ -285,6 +291,7 @@ def passed(lease: LeaseRecord, notice: Notice) -> LeaseRecord:
         steps_noted=notice.steps_run,
         noted=notice.number,
         measured=tuple(place for place in lease.measured if place != (node, step)),
+        passes=tuple(place for place in lease.passes if place != (node, step)),
     )
 
 

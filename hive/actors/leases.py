@@ -40,23 +40,18 @@ class Lease:
     @property
     def ahead(self) -> list[Place]:
         """The boundaries it has not reached."""
-        return [Place(node, end) for node, _, end in self.record.ends]
+        passes = set(self.record.passes)
+        return [Place(node, end) for node, _, end in self.record.ends if (node, end) not in passes]
 
     @property
     def way(self) -> Way:
         """What it has ahead, as the planner sees it."""
-        return Way(self.number, self.record.ends, self.step)
+        return Way(self.number, self.record.ends, self.step, self.record.passes)
 
     @property
     def from_step(self) -> int:
         """The step after which nothing of it is durable."""
         return self.record.reached[1] if self.record.reached is not None else 0
-
-    @property
-    def next_place(self) -> Place:
-        """The first place that cannot be reached if it is lost where it stands."""
-        node, _, end = self.record.ends[0]
-        return Place(node, min(self.from_step + 1, end))
 
 
 @dataclass(slots=True)

@@ -305,7 +305,8 @@ class Notice(Message, frozen=True):
     Attributes:
         number: counts what the trainer said under this lease, from 1.
         steps_run: calls of `train()` in this lease so far.
-        train_s: seconds that this lease's `train()` calls since its last notice took.
+        train_s: seconds that this lease's `train()` calls under `node` since its last notice took.
+        passed_s: the same of each node that training passed since then, the nearest first.
     """
 
     trainer: Name
@@ -319,6 +320,7 @@ class Notice(Message, frozen=True):
     save_s: float = 0.0
     metrics: dict[str, float] | None = None
     checkpoint: CheckpointFile | None = None
+    passed_s: list[float] = msgspec.field(default_factory=list)
 
 
 class Amended(Message, frozen=True):

@@ -68,6 +68,7 @@ class GrantedStage(Part, frozen=True):
     Attributes:
         forms: the node's, as data.
         metrics: whether to measure at the end.
+        boundary: whether to leave a checkpoint at the end; if not, training goes on with the next stage.
         run: with `trial`, whom it is trained for: the lowest trial that waits for its end or something behind it.
     """
 
@@ -78,6 +79,7 @@ class GrantedStage(Part, frozen=True):
     metrics: bool
     run: str = ""
     trial: Count | None = None
+    boundary: bool = True
 
 
 Stages = Annotated[list[GrantedStage], msgspec.Meta(min_length=1)]

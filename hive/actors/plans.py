@@ -5,9 +5,11 @@ is the plan. It must not know runs, sessions, trainers, or how messages travel."
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import starmap
 
 import msgspec
 
@@ -23,8 +25,14 @@ from hive.planner.space import Config, segments
 from hive.planner.stage_tree import Stage
 from hive.storage.records import LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 
-__all__ = ["LivePlan", "path_to"]
+__all__ = ["LivePlan", "evicted_to", "path_to"]
 
+
+Passes = tuple[tuple[int, int], ...]
+"""The (node, end) of stages at whose end training goes on under the next node."""
+
+NOBODY: tuple[int, str, int | None] = (0, "", None)
+"""Whom a stage is for that nobody is known to wait behind."""
 
 FORMS_MAX = 100_000
 """Forms remembered by their data while plans are loaded: most nodes differ from others in one hyper-parameter alone."""
@@ -42,6 +50,14 @@ def path_to(node: Node, step: int) -> Iterator[tuple[Node, int]]:
     while above is not None:
         yield above, step
         step, above = above.start, above.parent
+
+
+def evicted_to(way: Iterable[tuple[Node, int, int]]) -> int:
+    """The furthest step of a way that leads to a state that was evicted; 0 if none does."""
+    gone = (
+        min(end, step) for node, start, end in way for step in node.standings if step > start and not node.stands(step)
+    )
+    return max(gone, default=0)
 
 
 @dataclass(slots=True)
@@ -148,20 +164,16 @@ class LivePlan:
         turn.put(record)
         return before.checkpoint.name
 
-    def evicted_steps(self, node: Node, begin: int, end: int) -> int:
-        """Of the steps [begin, end) of a node, how many lead to a state that was evicted."""
-        gone = [step for step in node.standings if step > begin and not node.stands(step)]
-        return max(0, min(end, max(gone, default=begin)) - begin)
-
-    def learn(self, notice: Notice, steps: int) -> None:
-        """Take in how long things took."""
-        moved = []
-        if steps > 0 and notice.train_s > 0:
-            moved += self.estimates.measured(notice.node, steps, notice.train_s)
+    def learn(self, notice: Notice, way: Sequence[tuple[Node, int, int]]) -> None:
+        """Take in how long things took. `way`: what was trained since the last notice, from the end upwards."""
+        moved: list[int | None] = []
+        for (node, start, end), seconds in zip(way, (notice.train_s, *notice.passed_s), strict=False):
+            if seconds > 0:
+                moved += self.estimates.measured(node.number, end - start, seconds)
         if notice.checkpoint is not None:
             moved += self.estimates.saved(notice.save_s)
-        for node in moved:
-            self.paths.reweigh(node)
+        for number in moved:
+            self.paths.reweigh(number)
 
     # -- batches ------------------------------------------------------------------------------------------------
 
@@ -190,22 +202,38 @@ class LivePlan:
         """A lease with what it should reach now; itself if that is what it says. `done`: the greatest step that it is
         known to have done."""
         ends = running.cut(lease.ends, added, self.needed)
-        anticipated = self.anticipation.boundaries(ends, lease.lease, done)
-        ends = running.cut(ends, anticipated)
+        passed = set(lease.passes).difference(added)
+        passes = tuple((n, e) for n, _, e in ends if (n, e) in passed or not self.needed(Place(n, e)))
+        ends, passes = self.anticipated(ends, passes, lease.lease, done)
+        kept = {(node, end) for node, _, end in ends}.difference(passes)
         measured = self.measured(ends)
-        if (ends, measured) == (lease.ends, lease.measured):
-            return lease
-        kept = {(node, end) for node, _, end in ends}
-        self.tree.promise(lease.lease, [place for place in anticipated if place not in self.tree.promises])
         if ends:
-            self.tree.take_back(lease.lease, [Place(n, e) for n, _, e in lease.ends if (n, e) not in kept])
-        return msgspec.structs.replace(lease, ends=ends, measured=measured, amendment=lease.amendment + 1)
+            self.tree.promise(lease.lease, [p for p in starmap(Place, kept) if p not in self.tree.promises])
+            promised = [*added, *(Place(n, e) for n, _, e in lease.ends)]
+            self.tree.take_back(lease.lease, [place for place in promised if place not in kept])
+        if (ends, passes, measured) == (lease.ends, lease.passes, lease.measured):
+            return lease
+        return msgspec.structs.replace(
+            lease, ends=ends, passes=passes, measured=measured, amendment=lease.amendment + 1
+        )
+
+    def anticipated(self, ends: running.Ends, passes: Passes, lease: int, done: int = 0) -> tuple[running.Ends, Passes]:
+        """A way with the boundaries at which announced configs may branch off."""
+        places = self.anticipation.boundaries(ends, passes, lease, done)
+        return running.cut(ends, places), tuple(place for place in passes if place not in places)
 
     def follow(self, nodes: Iterable[Node]) -> None:
         """Batches go into these nodes: what is announced is known there."""
         left = FOLLOWED_MAX
         for node in nodes:
             left -= self.anticipation.follow(node, left)
+
+    def next_place(self, lease: LeaseRecord, from_step: int) -> Place:
+        """The first place that cannot be reached if a batch is lost where it stands. `from_step`: the step after which
+        nothing of it is durable."""
+        node, _, end = lease.ends[0]
+        step = min(from_step + 1, end)
+        return next(Place(above.number, step) for above, _ in path_to(self.tree.nodes[node], end) if above.start < step)
 
     def needed(self, place: Place) -> bool:
         """Whether a batch must stop at a place: it is asked for, or something waits to start from there."""
@@ -226,7 +254,8 @@ class LivePlan:
         origin = stages[0].origin
         self.follow([stages[-1].node])
         asked = tuple((s.node.number, s.start, s.end) for s in stages)
-        ends = running.cut(asked, self.anticipation.boundaries(asked, number))
+        passes = tuple((s.node.number, s.end) for s in stages if not s.boundary)
+        ends, passes = self.anticipated(asked, passes, number)
         record = LeaseRecord(
             lease=number,
             plan=self.name,
@@ -239,8 +268,9 @@ class LivePlan:
             granted_at=now,
             measured=self.measured(ends),
             trials=tuple((*s.place, *s.first) for s in stages if s.first is not None),
+            passes=passes,
         )
-        self.tree.promise(number, (Place(node, end) for node, _, end in ends))
+        self.tree.promise(number, (Place(node, end) for node, _, end in ends if (node, end) not in passes))
         return record
 
     def grant(self, lease: LeaseRecord) -> Grant:
@@ -267,22 +297,18 @@ class LivePlan:
         return Amend(lease.trainer, lease.lease, lease.amendment, self.granted(lease))
 
     def granted(self, lease: LeaseRecord) -> list[GrantedStage]:
-        """What is ahead of a lease as messages say it."""
-        return [self.stage(lease, Place(node, end), start) for node, start, end in lease.ends]
-
-    def stage(self, lease: LeaseRecord, place: Place, start: int) -> GrantedStage:
-        """A stage of a lease as messages say it. A piece of a stage that was cut is for whom the stage was."""
-        node = self.tree.nodes[place.node]
-        wanting = [
-            (run, trial) for number, end, run, trial in lease.trials if number == place.node and end >= place.step
-        ]
-        run, trial = wanting[0] if wanting else ("", None)
-        return GrantedStage(
-            node=place.node,
-            start=start,
-            end=place.step,
-            forms={name: form.to_data() for name, form in node.forms.items()},
-            metrics=place in lease.measured,
-            run=run,
-            trial=trial,
-        )
+        """What is ahead of a lease as messages say it. A piece of a stage that was cut is for whom the stage was."""
+        measured, passes = set(lease.measured), set(lease.passes)
+        trials: dict[int, list[tuple[int, str, int | None]]] = defaultdict(list)
+        for node, end, run, first in lease.trials:
+            trials[node].append((end, run, first))
+        stages = []
+        for node, start, end in lease.ends:
+            _, run, trial = next((each for each in trials[node] if each[0] >= end), NOBODY)
+            forms = {name: form.to_data() for name, form in self.tree.nodes[node].forms.items()}
+            stages.append(
+                GrantedStage(
+                    node, start, end, forms, (node, end) in measured, run, trial, boundary=(node, end) not in passes
+                )
+            )
+        return stages

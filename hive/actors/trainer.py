@@ -90,7 +90,7 @@ class TrainerActor:
         self.amendment = 0
         self.step = 0
         self.steps_run = 0
-        self.train_s = 0.0
+        self.train_s: dict[int, float] = {}
         self.failed: Failed | None = None
         self.held: tuple[int, int] | None = None
         self.in_memory: list[tuple[int, int]] = []
@@ -163,7 +163,7 @@ class TrainerActor:
             return
         self.lease = self.last_lease = grant.lease
         self.amendment, self.step = grant.amendment, grant.stages[0].start
-        self.number, self.steps_run, self.train_s, self.failed = 0, 0, 0.0, None
+        self.number, self.steps_run, self.train_s, self.failed = 0, 0, {}, None
         turn.do(StartJob(str(grant.lease), batch_order(grant, self.plan)))
 
     def on_amend(self, amend: Amend, turn: Turn) -> None:
@@ -180,7 +180,7 @@ class TrainerActor:
         match report:
             case Stepped():
                 self.step, self.steps_run = report.step, report.steps_run
-                self.train_s += report.seconds
+                self.train_s[report.node] = self.train_s.get(report.node, 0.0) + report.seconds
                 self.point(report.node, report.step, "train", report.metrics, turn)
             case Evaluated():
                 self.point(report.node, report.step, "eval", report.metrics, turn)
@@ -207,12 +207,13 @@ class TrainerActor:
             step=report.step,
             steps_run=report.steps_run,
             digest=report.digest,
-            train_s=self.train_s,
+            train_s=self.train_s.pop(report.node, 0.0),
+            passed_s=list(reversed(self.train_s.values())),
             save_s=report.save_s,
             metrics=report.metrics,
             checkpoint=None if file is None else recorded(file),
         )
-        self.train_s = 0.0
+        self.train_s = {}
         self.say(notice, turn)
 
     def on_ended(self, report: Ended, turn: Turn) -> None:
@@ -277,4 +278,4 @@ def batch_order(grant: Grant, plan: str) -> BatchOrder:
 def stage_order(stage: GrantedStage) -> StageOrder:
     """A stage as the executor is told of it."""
     forms = {name: form_from_data(data) for name, data in stage.forms.items()}
-    return StageOrder(stage.node, stage.start, stage.end, forms, metrics=stage.metrics, trial=stage.trial)
+    return StageOrder(stage.node, stage.start, stage.end, forms, stage.metrics, stage.trial, stage.boundary)

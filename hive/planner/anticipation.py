@@ -1,12 +1,12 @@
 """Where a batch should leave a checkpoint although nobody asks for it: announced configs could branch there.
 
     anticipation.announce(wanter, config)
-    anticipation.boundaries(ends, lease, done) -> places
+    anticipation.boundaries(ends, passes, lease, done) -> places
 
 A tuner that promotes one trial at a time asks for a branch when a batch may have passed it already, and then the steps
 from the last checkpoint below are run again. (Hippo accepts that.) A tuner that announced its configs lets us know
-where that could happen: wherever one of them leaves the way of a batch inside a stage. A checkpoint there is worth it,
-if
+where that could happen: wherever one of them leaves the way of a batch inside a stage, or where the batch merely passes
+to the next node. A checkpoint there is worth it, if
 
     chance * seconds back to the last boundary below > seconds of a save
 
@@ -27,7 +27,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from hive.planner.estimates import Estimates
@@ -113,6 +113,7 @@ class Anticipation:
         announced: by who announced it.
         waiting: by the place where they leave what they were followed into, and the key of the forms that hold there.
         leaving: by node.
+        entered: by node, how many were followed into it.
         answered: by the doubling of their first answer, how many were answered.
         asked_on: how many were asked on from there, as changes from doubling to doubling of the steps that they passed.
     """
@@ -123,6 +124,7 @@ class Anticipation:
         self.announced: dict[Wanter, Announced] = {}
         self.waiting: dict[Place, dict[str, dict[Wanter, None]]] = {}
         self.leaving: dict[int, Leaving] = {}
+        self.entered: Counter[int] = Counter()
         self.answered: Counter[int] = Counter()
         self.asked_on: Counter[int] = Counter()
 
@@ -146,6 +148,9 @@ class Anticipation:
         del self.announced[wanter]
         number, step = announced.node, announced.step
         while number != START.node:
+            self.entered[number] -= 1
+            if not self.entered[number]:
+                del self.entered[number]
             if step is not None:
                 self.leaving[number].remove(step)
                 if not self.leaving[number].counts:
@@ -229,6 +234,7 @@ class Anticipation:
         """Follow configs that wait under a place and a key into the node behind, so many at most; how many it were."""
         group = self.waiting[place][key]
         count = min(most, len(group))
+        self.entered[node.number] += count
         for _ in range(count):
             wanter, _ = group.popitem()
             announced = self.announced[wanter]
@@ -241,7 +247,7 @@ class Anticipation:
 
     # -- asking -------------------------------------------------------------------------------------------------
 
-    def boundaries(self, ends: Ends, lease: int, done: int = 0) -> list[Place]:
+    def boundaries(self, ends: Ends, passes: Collection[tuple[int, int]], lease: int, done: int = 0) -> list[Place]:
         """Where a batch should stop for a checkpoint besides where it must.
 
         Where it promised to, it does so further while that is worth it; and as long as not everything is known that
@@ -249,6 +255,7 @@ class Anticipation:
 
         Args:
             ends: its stages ahead, as they must be.
+            passes: the (node, end) of those that it need not save.
             lease: its lease.
             done: the greatest step that it is known to have done.
         """
@@ -256,32 +263,36 @@ class Anticipation:
             return []
         followed = next(self.waiting_above(self.plan.nodes[ends[-1][0]]), None) is None
         measured = self.estimates.step_s.count > 0 and self.estimates.save_s.count > 0
-        places = self.worth_it(ends, lease, done) if measured else []
+        places = self.worth_it(ends, passes, lease, done) if measured else []
         if followed and measured:
             return places
         return [*places, *(self.plan.promised_by.get(lease, set()) - set(places))]
 
-    def worth_it(self, ends: Ends, lease: int, done: int) -> list[Place]:
-        """The places inside of stages where a checkpoint is worth it, from the first on."""
+    def worth_it(self, ends: Ends, passes: Collection[tuple[int, int]], lease: int, done: int) -> list[Place]:
+        """The places inside of stages, and where they are merely passed, where a checkpoint is worth it, from the first
+        on."""
         found: list[Place] = []
-        left, save_s = CONSIDERED_MAX, self.estimates.save_s.weight
-        for number, below, end in ends:
+        left, save_s, saved = CONSIDERED_MAX, self.estimates.save_s.weight, True
+        below = 0
+        for at, (number, start, end) in enumerate(ends):
             leaving, step_s = self.leaving.get(number), self.estimates.step_weight(number)
-            step = leaving.after(below) if leaving is not None else None
-            while step is not None and step < end and left:
+            below, saved = start if saved else below, (number, end) not in passes
+            step = leaving.after(start) if leaving is not None else None
+            while step is not None and (step < end or (step == end and not saved)) and left:
                 place = Place(number, step)
                 own = self.plan.promises.get(place) == lease
                 below = self.floor(place, below, lease)
-                worth_s = self.chance_of_any(place) * (step - below) * step_s
+                along = self.entered[ends[at + 1][0]] if step == end else 0
+                worth_s = self.chance_of_any(place, along) * (step - below) * step_s
                 if worth_s > save_s and (own or (step >= done and not self.plan.reached(place))):
                     found.append(place)
                     below = step
                 step, left = self.leaving[number].after(max(step, below + skipped(save_s, step_s))), left - 1
         return found
 
-    def chance_of_any(self, place: Place) -> float:
-        """That one of those who leave at a place will be asked for past it."""
-        return 1 - (1 - self.chance(place.step)) ** self.leaving[place.node].counts[place.step]
+    def chance_of_any(self, place: Place, along: int) -> float:
+        """That one of those who leave at a place will be asked for past it, save those who go along."""
+        return 1 - (1 - self.chance(place.step)) ** (self.leaving[place.node].counts[place.step] - along)
 
     def floor(self, place: Place, below: int, lease: int) -> int:
         """The greatest step between one below a place and that place, in its node, that stands or is promised by others

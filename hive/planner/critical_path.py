@@ -39,7 +39,8 @@ def ranks(tree: Sequence[Stage], estimates: Estimates) -> dict[Stage, Rank]:
     found: dict[Stage, Rank] = {}
     for stage in reversed(tree):
         best = min((found[child] for child in stage.children), default=None)
-        seconds = estimates.stage_s(stage.node.number, stage.end - stage.start) + (0.0 if best is None else -best[0])
+        seconds = estimates.stage_s(stage.node.number, stage.end - stage.start, saved=stage.boundary)
+        seconds += 0.0 if best is None else -best[0]
         order = NEVER if stage.order is None else stage.order
         found[stage] = (-seconds, -stage.wanted, order if best is None else min(order, best[2]), stage.place)
     return found

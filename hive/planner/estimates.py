@@ -88,9 +88,9 @@ class Estimates:
         """A checkpoint took `seconds`. Returns what `measured` does."""
         return [None] if self.save_s.add(seconds) else []
 
-    def stage_s(self, node: int, steps: int) -> float:
-        """Seconds that a stage of so many steps under a node should take, its checkpoint included."""
-        return steps * self.step_weight(node) + self.save_s.weight
+    def stage_s(self, node: int, steps: int, *, saved: bool = True) -> float:
+        """Seconds that a stage of so many steps under a node should take, with its checkpoint, if there is one."""
+        return steps * self.step_weight(node) + (self.save_s.weight if saved else 0.0)
 
     def step_weight(self, node: int) -> float:
         """Seconds that a step under a node should take."""

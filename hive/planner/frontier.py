@@ -203,6 +203,15 @@ class Frontier:
             return False
         return place.step in front.ways or front.chained(bisect_right(front.ends, place.step), place.step)
 
+    def is_boundary(self, place: Place) -> bool:
+        """Whether a batch whose way ends or goes on at a place must save it. To be asked before it is promised."""
+        self.settle()
+        front = self.fronts.get(place.node)
+        if front is None:
+            return True
+        at = bisect_left(front.ends, place.step)
+        return at == len(front.ends) or front.ends[at] != place.step or self.boundary(front, at)
+
     def ends_within(self, node: int, start: int, end: int) -> list[int]:
         """The steps of (start, end) under a node where a stage must end."""
         self.settle()
@@ -241,7 +250,9 @@ class Frontier:
             if start == place.step:
                 break
             front = self.fronts[place.node]
-            rank, origin = self.behind(front, bisect_left(front.ends, place.step)), place
+            at = bisect_left(front.ends, place.step)
+            stages[-1].boundary = self.boundary(front, at)
+            rank, origin = self.behind(front, at), place
         first: Wanter | None = None
         for stage in reversed(stages):
             wanters = self.wanters(stage.node, stage.end)
@@ -262,8 +273,14 @@ class Frontier:
     def rank(self, front: Front, at: int, start: int) -> Rank:
         """What the stage from `start` to the end number `at` is chosen by."""
         node, end = front.node, front.ends[at]
-        seconds = self.estimates.stage_s(node.number, end - start) + front.seconds[at]
-        return -seconds, -len(self.wanters(node, end)), front.orders[at], Place(node.number, end)
+        cost_s = self.estimates.stage_s(node.number, end - start, saved=self.boundary(front, at))
+        return -cost_s - front.seconds[at], -len(self.wanters(node, end)), front.orders[at], Place(node.number, end)
+
+    def boundary(self, front: Front, at: int) -> bool:
+        """Whether the end number `at` must be saved: it is no mere pass into the one child that goes on from it."""
+        end = front.ends[at]
+        ways = front.ways.get(end)
+        return ways is None or len(ways.ranks) != 1 or front.chained(at + 1, end) or bool(self.wanters(front.node, end))
 
     def measurement(self, node: Node, step: int) -> Rank | None:
         """The rank of a stage without steps: a state stands there that somebody wants measured."""

@@ -32,22 +32,26 @@ class Way(NamedTuple):
         lease: the batch's lease.
         ends: its stages that are not done.
         step: the greatest step that it is known to have done.
+        passes: the (node, end) of those where it goes on without a checkpoint.
     """
 
     lease: int
     ends: Ends
     step: int
+    passes: tuple[tuple[int, int], ...] = ()
 
 
 def on_the_way(frontier: Frontier, ways: Iterable[Way]) -> dict[int, list[Place]]:
-    """By lease, the ends of stages that lie inside a stage that runs, and may still be ahead there.
+    """By lease, the ends of stages that lie where a batch merely trains on, and may still be ahead there: inside its
+    stages, and where it passes to the next node.
 
     Where two batches come by, the one that ends sooner is meant: it was sent for what lies just below.
     """
     passing: dict[Place, list[tuple[int, int]]] = defaultdict(list)
     for way in ways:
         for node, start, end in way.ends:
-            for step in frontier.ends_within(node, max(start, way.step - 1), end):
+            upto = end + ((node, end) in way.passes)
+            for step in frontier.ends_within(node, max(start, way.step - 1), upto):
                 passing[Place(node, step)].append((end, way.lease))
     found: dict[int, list[Place]] = defaultdict(list)
     for place, batches in passing.items():
@@ -65,7 +69,7 @@ def cut(
 ) -> Ends:
     """The stages of a way, cut at the places that are added and nowhere that is not wanted, up to the last that is.
 
-    Where the way passes from a node to its child it is cut too: other values are in force from there.
+    Where the way passes from a node to its child it stays cut, wanted or not: other values are in force from there.
     """
     pieces: list[tuple[int, int, int]] = []
     added_to: dict[int, set[int]] = defaultdict(set)

@@ -269,7 +269,7 @@ class SearchPlan:
         first one's was evicted.
         """
         node = self.nodes[place.node]
-        node.trained_to = max(node.trained_to, place.step)
+        self.trained(node, place.step)
         if place not in self.promises or (place in self.pending and standing.metrics is None):
             self.version += 1
         first = node.standings.setdefault(place.step, standing)
@@ -279,6 +279,13 @@ class SearchPlan:
             first.checkpoint = standing.checkpoint
         self.renew_floor(place)
         return first
+
+    def trained(self, node: Node, step: int) -> None:
+        """The steps [0, step) of a node's path are trained, also under the nodes that training passed."""
+        above: Node | None = node
+        while above is not None and above.trained_to < step:
+            above.trained_to = step
+            step, above = above.start, above.parent
 
     def evict(self, place: Place) -> None:
         """The checkpoint at a place is given up. What was measured there stands; what starts from there is trained from
@@ -335,6 +342,14 @@ class SearchPlan:
         self.touch(place)
 
     # -- reading ------------------------------------------------------------------------------------------------
+
+    def since(self, place: Place, begin: int) -> Iterator[tuple[Node, int, int]]:
+        """The steps [begin, place.step) of a place's path: (node, from, to), from the place upwards."""
+        node: Node | None = self.nodes[place.node]
+        step = place.step
+        while node is not None and begin < step:
+            yield node, max(begin, node.start), step
+            step, node = min(step, node.start), node.parent
 
     def floor(self, node: Node, step: int) -> int | None:
         """The greatest step below `step` where the node has a standing or a promise; None if there is none."""

@@ -131,13 +131,17 @@ class SharedPaths:
             pieces[-1].first = stage.first
             origin, start = pieces[-1].place, end
         stage.origin, stage.start, stage.wanted = origin, start, len(self.all.wanters(stage.node, stage.end))
+        stage.boundary = self.all.is_boundary(stage.place)
         return [*pieces, stage]
 
     def costs(self, batch: Sequence[Stage]) -> list[tuple[float, frozenset[str]]]:
         """Of each stage, the seconds that it should take, and the studies that want its end or something behind it.
         To be asked before the batch is promised."""
         return [
-            (self.estimates.stage_s(stage.node.number, stage.end - stage.start), frozenset(self.wanting(stage)))
+            (
+                self.estimates.stage_s(stage.node.number, stage.end - stage.start, saved=stage.boundary),
+                frozenset(self.wanting(stage)),
+            )
             for stage in batch
         ]
 

@@ -41,6 +41,8 @@ class Stage:
         order: the number of the oldest wish for its end; None if nobody wants it for itself.
         first: of a batch's stages: the lowest trial that waits for its end, or for that of a later one.
         children: the stages that start where this one ends.
+        boundary: whether its end must be saved: somebody waits for it, or two start there. If not, one way goes on
+            under another node, and training merely passes.
     """
 
     node: Node
@@ -53,6 +55,7 @@ class Stage:
     order: int | None = None
     first: Wanter | None = None
     children: list[Stage] = field(default_factory=list)
+    boundary: bool = True
 
     @property
     def place(self) -> Place:
@@ -142,10 +145,12 @@ def stage_to(plan: SearchPlan, node: Node, end: int, floors: list[int], stages: 
 
 
 def settle(stage: Stage, counts: Callable[[str], bool]) -> None:
-    """Hang a stage on its parent, and let the wishes at its end count for it. Children come first."""
+    """Hang a stage on its parent, let the wishes at its end count for it, and see what its end is. Children come
+    first."""
     request = stage.node.requests.get(stage.end)
     if request is not None:
         orders = {wanter: order for wanter, order in request.wanters.items() if counts(wanter.run)}
         stage.wanted, stage.order = len(orders), min(orders.values(), default=None)
+    stage.boundary = bool(stage.wanted) or len(stage.children) != 1
     if stage.parent is not None:
         stage.parent.children.append(stage)

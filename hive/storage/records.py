@@ -395,6 +395,7 @@ class LeaseRecord(Record, frozen=True):
         steps_noted: how many of its steps the notices so far account for.
         noted: the number of the last message about it that was applied.
         measured: the (node, end) of those that are to be measured.
+        passes: the (node, end) of those at whose end training goes on under the next node without a checkpoint.
         amendment: how often it was amended.
         trials: the (node, end, run, trial) of its stages: the lowest trial that each was granted for.
     """
@@ -414,6 +415,7 @@ class LeaseRecord(Record, frozen=True):
     measured: tuple[tuple[int, int], ...] = ()
     amendment: int = 0
     trials: tuple[tuple[int, int, str, int], ...] = ()
+    passes: tuple[tuple[int, int], ...] = ()
 
     def key(self) -> Key:
         """By number."""

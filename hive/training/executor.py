@@ -97,7 +97,10 @@ class Lease:
         self.ahead = [replace(stage, start=max(stage.start, self.done)) for stage in rest]
 
     def finished(self, stage: StageOrder) -> bool:
-        """Whether a stage's end was saved, and measured if it is to be, just now."""
+        """Whether nothing is left to do at a stage's end: it was saved just now, and measured if it is to be, or
+        training stands there and merely passes."""
+        if not stage.boundary:
+            return stage.end == self.done
         return self.saved == (stage.node, stage.end) and (self.measured or not stage.metrics)
 
     def failure(self, broken: Broken) -> Failed:
@@ -289,8 +292,8 @@ class Executor:
         if not measured and self.eval_every is not None and step % self.eval_every == 0:
             with live.isolated() as isolation:
                 metrics = live.evaluate(step, isolation)
-            self.report(Evaluated(lease.batch.lease, stage.node, step, metrics))
-        if step == stage.end or self.clock() - lease.saved_at >= self.checkpoint_every_s:
+            self.report(Evaluated(lease.batch.lease, lease.stage.node, step, metrics))
+        if (step == stage.end and stage.boundary) or self.clock() - lease.saved_at >= self.checkpoint_every_s:
             self.checkpoint(lease, live, measured=measured)
 
     def checkpoint(self, lease: Lease, live: Live, *, measured: bool) -> None:

@@ -41,15 +41,16 @@ Where = Literal["build", "load", "setup", "train", "evaluate", "save"]
 
 @dataclass(frozen=True, slots=True)
 class StageOrder:
-    """Train the steps [start, end) under one node; `end` is a boundary.
+    """Train the steps [start, end) under one node.
 
     Attributes:
         node: the plan's node.
         start: first step, absolute, from 0.
-        end: where to stop for a checkpoint; equal to `start` for evaluation only.
+        end: the last step's successor; equal to `start` for evaluation only.
         forms: hyper-parameter name -> form, holding for every step of the stage.
         metrics: whether `evaluate()` is wanted at `end`.
         trial: whom it is trained for, for what is printed; None where nobody said.
+        boundary: whether a checkpoint is made at `end`; if not, training goes on with the next stage.
     """
 
     node: int
@@ -58,6 +59,7 @@ class StageOrder:
     forms: dict[str, Form]
     metrics: bool
     trial: int | None = None
+    boundary: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,8 +160,9 @@ class FakeJobs:
         if new is None or new.lease != lease.order.lease or new.number <= lease.amendment:
             return []
         lease.amendment = new.number
-        finished = [s for s in new.stages if lease.saved == (s.node, s.end) and (lease.measured or not s.metrics)]
-        ahead = [s for s in new.stages if s.end >= done and s not in finished]
+        saved = [s for s in new.stages if lease.saved == (s.node, s.end) and (lease.measured or not s.metrics)]
+        passed = [s for s in new.stages if s.end == done and not s.boundary]
+        ahead = [s for s in new.stages if s.end >= done and s not in saved and s not in passed]
         lease.ahead = [replace(s, start=max(s.start, done)) for s in ahead]
         return [AmendmentTaken(new.lease, new.number, done)]
 
@@ -197,13 +198,14 @@ class FakeJobs:
         lease.state, lease.step, lease.steps_run = after(lease.state, lease.values), lease.step + 1, lease.steps_run + 1
         self.live = ((stage.node, lease.step), lease.state)
         world.trained += 1
+        every = world.checkpoint_every
         said: list[Report] = [Stepped(number, stage.node, lease.step, lease.steps_run, world.step_s, {"loss": 1.0})]
         measured = stage.metrics and lease.step == stage.end
         if not measured and world.eval_every and lease.step % world.eval_every == 0:
             said.append(Evaluated(number, stage.node, lease.step, world.metrics(lease.state)))
         if measured and (error := world.raises("evaluate", lease.values, lease.step)) is not None:
             said += self.fail(lease, "evaluate", lease.step, error)
-        elif lease.step == stage.end or (world.checkpoint_every and lease.step % world.checkpoint_every == 0):
+        elif (lease.step == stage.end and stage.boundary) or (every and lease.step % every == 0):
             said.append(self.reached(lease, measured=measured))
         yield world.step_s, said
 

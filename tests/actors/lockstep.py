@@ -56,6 +56,7 @@ M = TypeVar("M", bound=Message)
 
 STRAIGHT: Config = {"lr": Constant(1)}
 DROPPED: Config = {"lr": MultiStep(1, [10], 0.1)}
+TWICE_DROPPED: Config = {"lr": MultiStep(1, [10, 15], 0.1)}
 OTHER: Config = {"lr": Constant(2)}
 
 
@@ -232,7 +233,9 @@ class HandTrainer:
             return self.grant is not None
         self.amendment, self.number = amend.amendment, self.number + 1
         self.ahead = [
-            s for s in amend.stages if s.end > self.step or (s.end == self.step and self.noted != self.steps_run)
+            s
+            for s in amend.stages
+            if s.end > self.step or (s.end == self.step and s.boundary and self.noted != self.steps_run)
         ]
         self.lockstep.say(self.name, Amended(self.name, self.number, amend.lease, amend.amendment, self.step))
         if not self.ahead:
@@ -248,7 +251,8 @@ class HandTrainer:
             self.step, self.steps_run, steps = self.step + now, self.steps_run + now, steps - now
             if self.step < stage.end:
                 return
-            self.reach(metrics={"score": float(self.step)} if stage.metrics else None, file=stage.start < stage.end)
+            if stage.boundary:
+                self.reach(metrics={"score": float(self.step)} if stage.metrics else None, file=stage.start < stage.end)
             del self.ahead[0]
         self.end()
 

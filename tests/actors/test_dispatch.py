@@ -21,7 +21,7 @@ from hive.planner.search_plan import Place
 from hive.planner.sequences import MultiStep
 from hive.storage.records import LossRecord
 from tests.actors.fake_cluster import assert_adds_up
-from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, Lockstep, busy, opened, stages, told
+from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, TWICE_DROPPED, Lockstep, busy, opened, stages, told
 
 
 def test_lost_grant_is_said_again_when_the_trainer_shows_that_it_has_none() -> None:
@@ -125,10 +125,11 @@ def test_interval_checkpoint_is_where_the_next_trainer_goes_on() -> None:
 
 
 def test_request_at_a_boundary_that_is_reached_unmeasured_is_measured_afterwards() -> None:
-    lockstep, trainer = busy((0, DROPPED, 20))
+    lockstep, trainer = busy((0, DROPPED, 20), (2, STRAIGHT, 15))
     lockstep.ask("run", (1, STRAIGHT, 10))
     trainer.train(10)
     assert told(lockstep) == []
+    longer = lockstep.trainer("node/0/3")
     second = lockstep.trainer("node/0/2")
     assert stages(second) == [(0, 10, 10, True)]
     assert second.grant is not None
@@ -136,7 +137,61 @@ def test_request_at_a_boundary_that_is_reached_unmeasured_is_measured_afterwards
     second.train()
     assert told(lockstep) == [(1, 10, None)]
     trainer.train()
+    longer.train()
     assert_adds_up(lockstep.books.runs["run"].record.counts)
+
+
+def test_notice_accounts_for_the_steps_of_all_nodes_that_were_passed() -> None:
+    lockstep, trainer = busy((0, TWICE_DROPPED, 20))
+    assert [(s.node, s.end, s.boundary) for s in trainer.ahead] == [(0, 10, False), (1, 15, False), (2, 20, True)]
+    trainer.train(12)
+    trainer.beat()
+    assert not lockstep.books.runs["run"].record.counts.steps_run
+    trainer.train()
+    tree = lockstep.books.plans["key-1"].tree
+    assert [node.trained_to for node in tree.nodes] == [10, 15, 20]
+    counts = lockstep.books.runs["run"].record.counts
+    assert (counts.steps_run, counts.checkpoint_count) == (20, 1)
+    lockstep.restart()
+    assert [node.trained_to for node in lockstep.books.plans["key-1"].tree.nodes] == [10, 15, 20]
+    lockstep.ask("run", (1, STRAIGHT, 25))
+    trainer.beat()
+    assert stages(trainer) == [(0, 0, 25, True)]
+    trainer.train()
+    counts = lockstep.books.runs["run"].record.counts
+    assert (counts.steps_run, counts.late_branch) == (45, 10)
+    assert_adds_up(counts)
+
+
+def test_trainer_lost_behind_a_pass_is_lost_from_the_last_boundary_on() -> None:
+    lockstep, trainer = busy((0, TWICE_DROPPED, 20), (1, STRAIGHT, 5), attempts_max=2)
+    trainer.train(12)
+    assert told(lockstep) == [(1, 5, None)]
+    trainer.exit()
+    assert lockstep.books.losses == {("key-1", Place(0, 5)): 1}
+    counts = lockstep.books.runs["run"].record.counts
+    assert (counts.steps_run, counts.failure) == (12, 7)
+    second = lockstep.trainer("node/0/2")
+    assert stages(second) == [(0, 5, 10, False), (1, 10, 15, False), (2, 15, 20, True)]
+    second.train()
+    assert lockstep.books.losses == {}
+    assert not list(lockstep.store.scan(LossRecord))
+    assert_adds_up(lockstep.books.runs["run"].record.counts)
+
+
+def test_trainers_lost_again_and_again_behind_a_pass_fail_what_they_were_sent_for() -> None:
+    lockstep, trainer = busy((0, TWICE_DROPPED, 20), (1, STRAIGHT, 5), attempts_max=2)
+    trainer.train(12)
+    trainer.exit()
+    second = lockstep.trainer("node/0/2")
+    second.take()
+    lockstep.ask("run", (2, STRAIGHT, 7))  # too late for it, which is known when it takes the boundary up
+    second.train(7)
+    second.heed()
+    second.exit()
+    failed = [(trial, step) for trial, step, error in told(lockstep) if error is not None]
+    assert (0, 20) in failed
+    assert (1, 5) not in failed
 
 
 def test_branch_asked_for_too_late_is_repeated_and_counted_as_such() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from hive.actors.leases import Lease, LeaseTable
 from hive.planner.search_plan import Place
 from hive.storage.records import LeaseRecord
@@ -17,23 +19,20 @@ def record(
     return LeaseRecord(number, "key-1", trainer, trainer.split("/")[0], "run", None, ends, reached, 0.0)
 
 
-def test_boundaries_ahead_are_the_ends_of_its_stages() -> None:
+def test_boundaries_ahead_are_the_ends_of_its_stages_that_it_does_not_merely_pass() -> None:
     lease = Lease(record(), 0.0)
     assert (lease.number, lease.ahead) == (1, [Place(0, 10), Place(1, 15)])
+    assert Lease(msgspec.structs.replace(record(), passes=((0, 10),)), 0.0).ahead == [Place(1, 15)]
 
 
-def test_fresh_lease_that_is_lost_cannot_reach_step_one() -> None:
+def test_fresh_lease_that_is_lost_leaves_nothing_behind() -> None:
     lease = Lease(record(), 0.0)
-    assert (lease.from_step, lease.next_place) == (0, Place(0, 1))
+    assert lease.from_step == 0
 
 
-def test_lease_lost_on_its_second_stage_cannot_reach_the_step_after_its_last_boundary() -> None:
+def test_lease_lost_on_its_second_stage_leaves_what_its_last_boundary_has() -> None:
     lease = Lease(record(ends=((1, 10, 15),), reached=(0, 10)), 0.0)
-    assert (lease.from_step, lease.next_place) == (10, Place(1, 11))
-
-
-def test_lease_that_only_measures_cannot_reach_the_place_itself() -> None:
-    assert Lease(record(ends=((0, 10, 10),), reached=(0, 10)), 0.0).next_place == Place(0, 10)
+    assert lease.from_step == 10
 
 
 def test_lease_lasts_a_full_term_from_the_last_sign_of_life() -> None:

@@ -149,7 +149,7 @@ def test_paths_are_those_of_the_plan_as_it_stands() -> None:
 
 def amended(live: Live, record: LeaseRecord, step: int = 0) -> LeaseRecord:
     """The lease as the plan wants it now, with training known to be at `step`."""
-    found = live.plan.amendments([record], [Way(record.lease, record.ends, step)])
+    found = live.plan.amendments([record], [Way(record.lease, record.ends, step, record.passes)])
     return found[0] if found else record
 
 
@@ -191,6 +191,56 @@ def test_branch_off_a_running_stage_makes_it_stop_there_unmeasured() -> None:
     assert [(s.start, s.end, s.waiting) for s in build(live.plan.tree)] == [(10, 15, True)]
 
 
+def test_batch_passes_where_nobody_else_starts_until_somebody_does() -> None:
+    live = Live()
+    live.ask(DROPPED, 20)
+    record = live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
+    assert (record.ends, record.passes) == (((0, 0, 10), (1, 10, 20)), ((0, 10),))
+    assert live.plan.tree.promises == {Place(1, 20): 1}
+    assert [stage.boundary for stage in live.plan.granted(record)] == [False, True]
+    live.ask(DROPPED, 15)
+    after = amended(live, record)
+    assert (after.ends, after.passes) == (((0, 0, 10), (1, 10, 15), (1, 15, 20)), ((0, 10),))
+    live.ask(MultiStep(1, [10], 0.5), 15)
+    branched = amended(live, after, step=10)
+    assert (branched.ends, branched.passes, branched.amendment) == (after.ends, (), 2)
+    assert live.plan.tree.promises == {Place(0, 10): 1, Place(1, 15): 1, Place(1, 20): 1}
+    live.plan.tree.let_go(Place(2, 15), Wanter("run", 2))
+    passing = amended(live, branched)
+    assert (passing.ends, passing.passes) == (after.ends, ((0, 10),))
+    assert Place(0, 10) not in live.plan.tree.promises
+
+
+def test_pass_that_training_has_left_behind_is_no_boundary_for_who_branches_there() -> None:
+    live = Live()
+    live.ask(DROPPED, 20)
+    record = live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
+    live.ask(MultiStep(1, [10], 0.5), 15)
+    assert amended(live, record, step=12) is record
+    assert [stage.place for stage in build(live.plan.tree) if stage.ready] == [Place(0, 10)]
+
+
+def test_of_two_batches_the_one_that_only_passes_is_left_as_it_is_where_the_other_meets_what_is_asked() -> None:
+    live = Live()
+    live.ask(DROPPED, 20)
+    first = live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
+    live.plan.tree.promise(2, [live.ask(DROPPED, 18)])
+    second = msgspec.structs.replace(first, lease=2, ends=((0, 0, 10), (1, 10, 18)))
+    wanted = live.ask(DROPPED, 15)
+    ways = [Way(each.lease, each.ends, 0, each.passes) for each in (first, second)]
+    (amended,) = live.plan.amendments([first, second], ways)
+    assert (amended.lease, amended.ends) == (2, ((0, 0, 10), (1, 10, 15), (1, 15, 18)))
+    assert live.plan.tree.promises == {Place(1, 20): 1, Place(1, 18): 2, wanted: 2}
+
+
+def test_seconds_of_nodes_that_were_passed_become_their_estimates() -> None:
+    live = Live()
+    live.ask(DROPPED, 20)
+    way = list(live.plan.tree.since(Place(1, 20), 0))
+    live.plan.learn(Notice("t", 1, 1, 1, 20, 20, "digest", 5.0, 0.0, None, FILE, [20.0]), way)
+    assert [live.plan.estimates.stage_s(node, 2) for node in (0, 1)] == [4.0, 1.0]
+
+
 def test_batch_is_needed_where_it_is_asked_for_and_where_something_waits_to_start() -> None:
     live = Live()
     live.ask(STRAIGHT, 5)
@@ -212,8 +262,9 @@ def test_request_at_a_promised_place_that_nobody_measured_is_measured_there() ->
 def test_measured_seconds_become_estimates() -> None:
     live = Live()
     live.ask(STRAIGHT, 10)
-    live.plan.learn(Notice("t", 1, 1, 0, 10, 10, "digest", 5.0, 0.5, None, FILE), 10)
-    live.plan.learn(Notice("t", 2, 1, 0, 10, 10, "digest", 0.0, 9.0, None, None), 0)
+    node = live.plan.tree.nodes[0]
+    live.plan.learn(Notice("t", 1, 1, 0, 10, 10, "digest", 5.0, 0.5, None, FILE), [(node, 0, 10)])
+    live.plan.learn(Notice("t", 2, 1, 0, 10, 10, "digest", 0.0, 9.0, None, None), [])
     assert live.plan.estimates.stage_s(0, 4) == 2.5
 
 

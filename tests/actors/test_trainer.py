@@ -130,6 +130,19 @@ def test_boundary_becomes_a_notice_with_the_seconds_since_the_last() -> None:
     assert (second.number, second.train_s) == (2, 0.0)
 
 
+def test_notice_tells_the_seconds_of_each_node_that_was_passed() -> None:
+    trainer = Trainer()
+    trainer.hear(grant())
+    for node, seconds in ((1, 1.0), (1, 1.5), (2, 4.0), (3, 8.0)):
+        trainer.report(Stepped(7, node, 9, 9, seconds, None))
+    (notice,) = trainer.report(reached())
+    assert isinstance(notice, Notice)
+    assert (notice.train_s, notice.passed_s) == (8.0, [4.0, 2.5])
+    (second,) = trainer.report(reached(step=11))
+    assert isinstance(second, Notice)
+    assert (second.train_s, second.passed_s) == (0.0, [])
+
+
 def test_end_says_what_failed_and_where_the_model_stands() -> None:
     trainer = Trainer()
     trainer.hear(grant())

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
+from hive.actors.plans import evicted_to
 from hive.planner.search_plan import Place
-from hive.planner.sequences import Constant
+from hive.planner.sequences import Constant, MultiStep, Sequence
 from hive.storage.records import DoomedRecord, PinRecord, StandingRecord
 from tests.actors.fake_cluster import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, HandTrainer, Lockstep, stages, told
@@ -79,6 +80,10 @@ def test_branch_where_a_state_went_is_trained_from_further_below_and_counted_as_
     counts = lockstep.books.runs["run"].record.counts
     assert (counts.evicted, counts.late_branch, counts.steps_run) == (10, 0, 27)
     assert_adds_up(counts)
+    assert (0, 10) not in states(lockstep), "nobody else starts there"
+    halved, fifth = (dict[str, Sequence](lr=MultiStep(1, [10], factor)) for factor in (0.5, 0.2))
+    lockstep.ask("run", (2, halved, 12), (3, fifth, 12))
+    train(trainer)
     assert (0, 10) in states(lockstep), "there is one again"
 
 
@@ -213,6 +218,6 @@ def test_evicted_steps_are_those_that_lead_to_a_state_that_went() -> None:
     collect(lockstep)
     plan = lockstep.books.plans["key-1"]
     node = plan.tree.nodes[0]
-    assert [plan.evicted_steps(node, begin, 12) for begin in (0, 5, 9, 10)] == [10, 5, 1, 0]
-    assert plan.evicted_steps(node, 0, 7) == 7
+    assert [evicted_to([(node, begin, 12)]) for begin in (0, 5, 9, 10)] == [10, 10, 10, 0]
+    assert evicted_to([(node, 0, 7)]) == 7
     assert Place(0, 15) in plan.standings

@@ -84,9 +84,9 @@ def test_tree_draws_what_nobody_leaves_as_one_branch_with_all_that_stands_there(
     )
     trainer.train()
     assert lines(capsys, stored_trees(lockstep.store)[0])[1:] == [
-        "└── 0–20  lr 1; at 10 lr 1 → 0.1  1 trial; 20 of 20 steps trained, 2 checkpoints",
+        "└── 0–20  lr 1; at 10 lr 1 → 0.1  1 trial; 20 of 20 steps trained, 1 checkpoint",
         "",
-        "1 trial, 20 steps trained, 2 checkpoints, 0 requests pending",
+        "1 trial, 20 steps trained, 1 checkpoint, 0 requests pending",
     ]
 
 

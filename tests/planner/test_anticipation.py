@@ -50,7 +50,7 @@ class Desk:
         """Where a batch that begins now should stop; or one that is out, if it has done steps."""
         ends = ends or self.ends
         self.anticipation.follow(self.plan.nodes[ends[-1][0]])
-        return [place.step for place in self.anticipation.boundaries(ends, LEASE, done)]
+        return [place.step for place in self.anticipation.boundaries(ends, (), LEASE, done)]
 
     def went(self, trials: range, first: int, then: int | None = None) -> None:
         """These trials were answered at a step, and then asked for to another."""

@@ -74,3 +74,20 @@ def test_step_asked_for_goes_to_the_batch_that_passes_it_soonest_and_has_not_pas
         passing = [(end, n) for n, (end, done) in enumerate(out) if done <= step < end]
         assert given_to.get(step) == (min(passing)[1] if passing else None)
     assert sum(len(places) for places in found.values()) == len(given_to)
+
+
+@given(st.integers(2, 9), st.integers(0, 12), st.booleans(), st.booleans())
+def test_branch_goes_to_a_batch_that_passes_there_and_has_not_passed_yet(
+    at: int, done: int, passes: bool, other: bool
+) -> None:
+    plan = plan_with()
+    for start in (at, 10):
+        plan.add_node(len(plan.nodes) - 1, start, {"lr": ConstantForm(start)})
+    plan.promise(1, [Place(2, 12)])
+    plan.want(Place(2, 12), Wanter("run", 0), 0)
+    branch = plan.add_node(0, at, {"lr": ConstantForm(0.5)})
+    if other:
+        plan.want(Place(branch.number, at + 3), Wanter("run", 1), 1)
+    ends = ((0, 0, at), (1, at, 10), (2, 10, 12))
+    found = on_the_way(Frontier(plan, Estimates()), [Way(1, ends, done, ((0, at), (1, 10)) if passes else ())])
+    assert found == ({1: [Place(0, at)]} if passes and other and done <= at else {})

@@ -150,6 +150,29 @@ def test_trained_steps_count_each_step_once() -> None:
     assert plan.trained_steps() == 30
 
 
+def test_what_stands_at_the_end_of_a_way_shows_that_the_nodes_above_were_trained() -> None:
+    plan, straight, _ = forked()
+    below = place(plan, MultiStep(0.1, [10, 15], 0.1), 20)
+    plan.record(below, found())
+    assert [node.trained_to for node in plan.nodes] == [10, 15, 20]
+    plan.record(straight, found())
+    assert [node.trained_to for node in plan.nodes] == [20, 15, 20]
+    assert plan.trained_steps() == 30
+
+
+def test_steps_since_an_earlier_one_are_those_of_each_node_on_the_way() -> None:
+    plan, _, _ = forked()
+    below = place(plan, MultiStep(0.1, [10, 15], 0.1), 20)
+
+    def since(begin: int) -> list[tuple[int, int, int]]:
+        return [(node.number, start, end) for node, start, end in plan.since(below, begin)]
+
+    assert since(0) == [(2, 15, 20), (1, 10, 15), (0, 0, 10)]
+    assert since(12) == [(2, 15, 20), (1, 12, 15)]
+    assert since(15) == [(2, 15, 20)]
+    assert since(20) == []
+
+
 def test_version_grows_when_a_promised_place_is_reached_without_the_metrics_that_are_wanted() -> None:
     plan = SearchPlan()
     at = place(plan, Constant(1), 5)

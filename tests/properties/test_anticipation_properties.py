@@ -68,7 +68,7 @@ def test_whatever_happened_it_is_known_how_many_leave_each_node_where(
     assert all(leaving.steps == sorted({*leaving.steps}) for leaving in anticipation.leaving.values())
     for wanter in list(anticipation.announced):
         anticipation.forget(wanter)
-    assert (anticipation.leaving, anticipation.waiting) == ({}, {})
+    assert (anticipation.leaving, anticipation.waiting, anticipation.entered) == ({}, {}, {})
 
 
 @given(trials(), acts, st.data())
@@ -86,14 +86,19 @@ def test_each_checkpoint_is_worth_its_save_and_no_other_would_be(
         plan.record(spot, Standing("file", "digest"))
     promised = data.draw(st.lists(st.sampled_from(spots), max_size=2)) if spots else []
     plan.promise(LEASE, promised)
-    done = data.draw(st.integers(0, 10))
+    done, ends = data.draw(st.integers(0, 10)), way(plan, place)
+    passes = data.draw(st.sets(st.sampled_from([(node, end) for node, _, end in ends]))) - {tuple(place)}
 
-    expected = []
-    for node, below, end in way(plan, place):
-        for step in range(below + 1, end):
+    expected, saved, below = [], True, 0
+    for at, (node, start, end) in enumerate(ends):
+        below, saved = start if saved else below, (node, end) not in passes
+        for step in range(start + 1, end + (not saved)):
             spot = Place(node, step)
             leaving = anticipation.leaving.get(node)
-            chance = 1 - (1 - anticipation.chance(step)) ** (leaving.counts[step] if leaving is not None else 0)
+            count = leaving.counts[step] if leaving is not None else 0
+            if step == end:
+                count -= gone_into(anticipation, ends[at + 1][0])
+            chance = 1 - (1 - anticipation.chance(step)) ** count
             own = spot in plan.promises
             ahead = own or (step >= done and step not in plan.nodes[node].standings)
             if ahead and chance * (step - below) * step_s > save_s:
@@ -101,7 +106,18 @@ def test_each_checkpoint_is_worth_its_save_and_no_other_would_be(
                 below = step
             elif step in plan.nodes[node].standings and not own:
                 below = step
-    assert anticipation.boundaries(way(plan, place), LEASE, done) == expected
+    assert anticipation.boundaries(ends, passes, LEASE, done) == expected
+
+
+def gone_into(anticipation: Anticipation, number: int) -> int:
+    """How many configs were followed into a node."""
+    nodes = anticipation.plan.nodes
+    return sum(number in above(nodes[each.node]) for each in anticipation.announced.values() if each.node >= 0)
+
+
+def above(node: Node | None) -> list[int]:
+    """The numbers of a node and all above it."""
+    return [] if node is None else [node.number, *above(node.parent)]
 
 
 def way(plan: SearchPlan, place: Place) -> Ends:

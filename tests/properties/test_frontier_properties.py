@@ -80,7 +80,7 @@ class History:
         if studies:
             batch = self.shared.take(self.draw.draw(st.sampled_from(studies)), self.place())
             self.leases += 1
-            self.plan.promise(self.leases, [stage.place for stage in batch])
+            self.plan.promise(self.leases, [stage.place for stage in batch if stage.boundary])
 
     def promise(self) -> None:
         place = self.place()
@@ -142,6 +142,7 @@ def assert_agrees(frontier: Frontier, tree: list[Stage], held: Place | None, nea
     batch = frontier.next(held, near)
     assert cuts(batch) == cuts(expected)
     assert [stage.wanted for stage in batch] == [stage.wanted for stage in expected]
+    assert [stage.boundary for stage in batch] == [stage.boundary for stage in expected]
     origins = {stage.origin for stage in tree if stage.waiting}
     assert {place for place in frontier.plan.promises if frontier.waits_at(place)} == origins
     for node in frontier.plan.nodes:

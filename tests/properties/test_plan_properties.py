@@ -18,8 +18,10 @@ from hive.actors.books import Books
 from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.messages import Amend, Collect, Collected, SessionBeat, StudyCommand
 from hive.actors.plans import LivePlan, path_to
+from hive.planner.estimates import Estimates
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Piecewise
+from hive.planner.shared_paths import SharedPaths
 from hive.planner.space import Config, segments
 from hive.planner.stage_tree import Stage, build
 from hive.storage.records import NOWHERE
@@ -174,6 +176,27 @@ def test_stages_end_at_every_branch_that_is_wanted_and_nowhere_else(plan: Search
     }
     trained = {branch for branch in branches if not plan.reached(branch)}
     assert {stage.place for stage in tree} == asked | trained
+
+
+@often
+@given(trials())
+def test_plan_worked_to_the_end_leaves_a_checkpoint_at_each_request_and_branch_point_and_nowhere_else(
+    asked: list[Trial],
+) -> None:
+    plan, places = plan_of(asked)
+    paths = SharedPaths(plan, Estimates(plan), str)
+    for lease in range(sum(steps for _, steps in asked)):
+        batch = [stage.place for stage in paths.take("run") if stage.boundary]
+        plan.promise(lease, batch)
+        for place in batch:
+            plan.record(place, Standing("file", "digest", {"score": 1.0}))
+            plan.keep(lease, place)
+            plan.take(place)
+    steps = {step for place in places for step in steps_of(plan, place)}
+    after = Counter(Place(n, step) for n, step in steps if step > plan.nodes[n].start)  # what starts under its own node
+    after.update(Place(n.parent.number, n.start) for n in plan.nodes if n.parent is not None)
+    branches = {place for place, ways in after.items() if ways > 1}
+    assert {Place(n.number, step) for n in plan.nodes for step in n.standings} == branches | set(places)
 
 
 # -- histories ------------------------------------------------------------------------------------------------------

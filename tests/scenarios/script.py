@@ -167,4 +167,5 @@ def words(message: Message) -> str:
 
 
 def ways(stages: list[GrantedStage]) -> str:
-    return ", ".join(f"node {s.node} [{s.start}, {s.end}){' measured' if s.metrics else ''}" for s in stages)
+    how = {(True, True): " measured", (True, False): "", (False, False): " passed"}
+    return ", ".join(f"node {s.node} [{s.start}, {s.end}){how[s.boundary, s.metrics]}" for s in stages)

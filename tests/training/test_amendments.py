@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hive.training.reports import Amendment, AmendmentTaken, Ended, Reached, Report, StageOrder
+from hive.training.reports import Amendment, AmendmentTaken, Ended, Evaluated, Reached, Report, StageOrder, Stepped
 from tests.training.toys import RISING, Bench, Counter, batch, of_kind, stage
 
 
@@ -96,6 +97,50 @@ def test_executor_measures_no_more_where_nobody_wants_it_any_more(tmp_path: Path
     said = {0: amendment(stage(0, 0, 2, metrics=False), stage(0, 2, 4))}
     _, reports = run(tmp_path, said, stage(0, 0, 2), stage(0, 2, 4))
     assert boundaries(reports) == [(0, 2, False, True), (0, 4, True, True)]
+
+
+def passing(node: int, start: int, end: int) -> StageOrder:
+    return replace(stage(node, start, end, RISING, metrics=False), boundary=False)
+
+
+def test_executor_leaves_no_checkpoint_where_it_merely_passes(tmp_path: Path) -> None:
+    bench, reports = run(tmp_path / "a", {}, passing(0, 0, 2), passing(1, 2, 3), stage(2, 3, 5))
+    assert boundaries(reports) == [(2, 5, True, True)]
+    assert [(r.node, r.step) for r in of_kind(Stepped, reports)] == [(0, 1), (0, 2), (1, 3), (2, 4), (2, 5)]
+    assert [each.name for each in (tmp_path / "a").iterdir()] == ["2-5-1.safetensors"]
+    assert bench.executor.held == (2, 5)
+    _, stopping = run(tmp_path / "b", {}, stage(0, 0, 2, RISING, metrics=False), stage(1, 2, 3, RISING), stage(2, 3, 5))
+    assert of_kind(Reached, reports)[-1].digest == of_kind(Reached, stopping)[-1].digest
+
+
+@pytest.mark.parametrize(("after", "met"), [(0, True), (1, True), (2, False)])
+def test_executor_saves_where_it_would_have_passed_unless_it_has(after: int, met: bool, tmp_path: Path) -> None:
+    said = {after: amendment(replace(passing(0, 0, 2), boundary=True), stage(1, 2, 4))}
+    _, reports = run(tmp_path, said, passing(0, 0, 2), stage(1, 2, 4))
+    assert boundaries(reports) == [(0, 2, False, True)] * met + [(1, 4, True, True)]
+
+
+def test_executor_evaluates_where_it_passes_under_the_node_that_it_leaves(tmp_path: Path) -> None:
+    bench = Bench(Counter, tmp_path, eval_every=2)
+
+    def between(count: int) -> None:
+        if count == 0:
+            bench.executor.amend(amendment(passing(0, 0, 2), stage(1, 2, 3), stage(1, 3, 4)))
+
+    reports = bench.run(batch(passing(0, 0, 2), stage(1, 2, 4)), between)
+    assert [(r.node, r.step) for r in of_kind(Evaluated, reports)] == [(0, 2)]
+    assert boundaries(reports) == [(1, 3, True, True), (1, 4, True, True)]
+
+
+def test_executor_that_must_leave_where_it_passes_saves_under_the_node_that_it_leaves(tmp_path: Path) -> None:
+    bench = Bench(Counter, tmp_path)
+
+    def between(count: int) -> None:
+        if count == 1:
+            bench.executor.stop()
+
+    reports = bench.run(batch(passing(0, 0, 2), stage(1, 2, 4)), between)
+    assert boundaries(reports) == [(0, 2, False, True)]
 
 
 def test_executor_passes_from_node_to_node_as_the_amendment_says(tmp_path: Path) -> None:
