@@ -109,9 +109,10 @@ def decide(live: LivePlan) -> list[float]:
         began = time.perf_counter()
         batch = live.paths.take("study")
         seconds.append(time.perf_counter() - began)
-        live.tree.promise(lease, [stage.place for stage in batch])
-        out.extend((lease, stage.place) for stage in batch)
-        for _ in range(1 if len(out) < OUT else len(batch)):
+        boundaries = [stage.place for stage in batch if stage.boundary]
+        live.tree.promise(lease, boundaries)
+        out.extend((lease, place) for place in boundaries)
+        for _ in range(1 if len(out) < OUT else len(boundaries)):
             if out:
                 meet(live.tree, *out.popleft())
     return seconds

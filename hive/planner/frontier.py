@@ -11,7 +11,7 @@ somebody asks: as far up as what hangs there weighs otherwise than before. The a
 What is kept, for each node that has something to train:
 
     ends     the steps where a stage must end and none does yet: requests, and branch points of what is behind them
-    seconds  for each of these, what the longest path takes that begins where it ends
+    seconds  for each of these, what the longest path takes that begins where it ends; and who waits along it
     ways     for each step where children leave that need training: the best of them
 
 Between two floors of a node, which are standings and promises, its ends are one chain: each stage starts where the one
@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from hive.planner.critical_path import MEMORY_SAVES, NEVER, Rank
+from hive.planner.critical_path import MEMORY_SAVES, NEVER, NOTHING, Rank, long_enough
 from hive.planner.estimates import Estimates
 from hive.planner.search_plan import Node, Place, SearchPlan, Wanter
 from hive.planner.stage_tree import Stage
@@ -78,11 +78,12 @@ class Ways:
 
 @dataclass(slots=True)
 class Front:
-    """What is left to train under one node. `ends`, `seconds` and `orders` are parallel, by rising step.
+    """What is left to train under one node. `ends`, `seconds`, `waiting` and `orders` are parallel, by rising step.
 
     Attributes:
         ends: steps where a stage must end.
-        seconds: what the longest path behind each end takes.
+        seconds: minus what the longest path behind each end takes.
+        waiting: minus how many wait at each end and along that path.
         orders: the oldest request at each end and on that path.
         ways: by step where children leave: those that need training.
         measured: steps where a state stands that somebody wants measured.
@@ -92,6 +93,7 @@ class Front:
     node: Node
     ends: list[int] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    waiting: list[int] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     ways: dict[int, Ways] = field(default_factory=dict)
     measured: set[int] = field(default_factory=set)
@@ -108,10 +110,11 @@ class Front:
     def add(self, at: int, end: int) -> None:
         self.ends.insert(at, end)
         self.seconds.insert(at, 0.0)
+        self.waiting.insert(at, 0)
         self.orders.insert(at, NEVER)
 
     def remove(self, at: int) -> None:
-        del self.ends[at], self.seconds[at], self.orders[at]
+        del self.ends[at], self.seconds[at], self.waiting[at], self.orders[at]
 
 
 class Frontier:
@@ -252,6 +255,8 @@ class Frontier:
             front = self.fronts[place.node]
             at = bisect_left(front.ends, place.step)
             stages[-1].boundary = self.boundary(front, at)
+            if long_enough(stages):
+                break
             rank, origin = self.behind(front, at), place
         first: Wanter | None = None
         for stage in reversed(stages):
@@ -274,7 +279,7 @@ class Frontier:
         """What the stage from `start` to the end number `at` is chosen by."""
         node, end = front.node, front.ends[at]
         cost_s = self.estimates.stage_s(node.number, end - start, saved=self.boundary(front, at))
-        return -cost_s - front.seconds[at], -len(self.wanters(node, end)), front.orders[at], Place(node.number, end)
+        return front.seconds[at] - cost_s, front.waiting[at], front.orders[at], Place(node.number, end)
 
     def boundary(self, front: Front, at: int) -> bool:
         """Whether the end number `at` must be saved: it is no mere pass into the one child that goes on from it."""
@@ -405,9 +410,10 @@ class Frontier:
     def weigh(self, front: Front, floor: int, top: int) -> None:
         """Weigh the ends in (floor, top], which are one chain, anew."""
         for at in range(bisect_right(front.ends, top) - 1, bisect_right(front.ends, floor) - 1, -1):
-            best = self.behind(front, at)
-            own = self.order(front.node, front.ends[at])
-            front.seconds[at], front.orders[at] = (0.0, own) if best is None else (-best[0], min(own, best[2]))
+            node, end = front.node, front.ends[at]
+            front.seconds[at], waiting, oldest, _ = self.behind(front, at) or NOTHING
+            front.waiting[at] = waiting - len(self.wanters(node, end))
+            front.orders[at] = min(self.order(node, end), oldest)
 
     def offer(self, place: Place) -> None:
         """What can be begun from a place is otherwise than before."""

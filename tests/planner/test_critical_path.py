@@ -3,11 +3,11 @@ by the rule as it is written, and by the frontier."""
 
 from __future__ import annotations
 
-from hive.planner.critical_path import next_batch, ranks
+from hive.planner.critical_path import LONG, next_batch, ranks
 from hive.planner.estimates import Estimates
 from hive.planner.frontier import Frontier
 from hive.planner.search_plan import Place, SearchPlan, Standing, Wanter
-from hive.planner.sequences import Constant, MultiStep, Sequence
+from hive.planner.sequences import Constant, MultiStep, Sequence, Values
 from hive.planner.space import segments
 from hive.planner.stage_tree import Stage, build
 
@@ -80,6 +80,34 @@ def test_tie_goes_to_more_waiting_trials() -> None:
     asked.ask(Constant(2), 20)
     asked.ask(Constant(2), 20)
     assert next_path(asked.plan) == [(1, 0, 20)]
+
+
+def test_tie_goes_to_more_trials_that_wait_anywhere_on_the_path() -> None:
+    asked = Asked()
+    asked.ask(Constant(1), 20)
+    asked.ask(Constant(2), 20)
+    asked.ask(Constant(2), 10)
+    assert next_path(asked.plan) == [(1, 0, 10), (1, 10, 20)]
+
+
+def test_path_that_two_trials_begin_with_is_no_worse_for_it() -> None:
+    asked = Asked()
+    asked.ask(MultiStep(1, [10], 0.1), 20)
+    asked.ask(MultiStep(1, [10], 0.5), 20)
+    asked.ask(Constant(2), 20)
+    assert next_path(asked.plan) == [(0, 0, 10), (1, 10, 20)]
+
+
+def test_batch_of_very_many_stages_ends_at_the_next_boundary_and_the_rest_follows() -> None:
+    asked = Asked()
+    asked.ask(Values([*range(200)]), 200)
+    asked.ask(Values([*range(LONG + 30), 1]), 200)
+    first = next_path(asked.plan)
+    assert first[-1] == (LONG + 29, LONG + 29, LONG + 30)
+    stands(asked.plan, Place(*first[-1][::2]))
+    rest = next_path(asked.plan, held=Place(*first[-1][::2]))
+    assert rest[0][1] == LONG + 30
+    assert rest[-1][2] == 200
 
 
 def test_further_tie_goes_to_the_older_request() -> None:
