@@ -79,8 +79,10 @@ class Sessions:
                 turn.put(latest.record)
             return latest, notes.joins(self.books, latest, now)
         number = 1 if latest is None else latest.record.number + 1
+        while plan_name(message.plan_key, number) in self.books.plans:  # another key may begin alike
+            number += 1
         record = PlanRecord(
-            plan=f"{message.plan_key[:16]}-{number}",
+            plan=plan_name(message.plan_key, number),
             plan_key=message.plan_key,
             number=number,
             study=message.study,
@@ -248,3 +250,8 @@ def config_asked(asked: AskedTrial, names: tuple[str, ...]) -> Config:
     if asked.step < 1:
         raise UsageError(f"step {asked.step} was asked for; the first that can be trained to is 1")
     return config_of(asked.config, names)
+
+
+def plan_name(plan_key: str, number: int) -> str:
+    """What a plan is called: also the folder of its checkpoints."""
+    return f"{plan_key[:16]}-{number}"

@@ -105,6 +105,15 @@ def test_request_that_means_nothing_fails_alone(config: dict[str, dict[str, obje
     assert second == (1, 5, None)
 
 
+def test_plan_keys_that_begin_alike_have_plans_of_their_own() -> None:
+    lockstep = Lockstep()
+    for letter in "abab":
+        lockstep.say(letter, opening(f"run {len(lockstep.books.runs)}", plan_key=f"a key that is long: {letter}"))
+    plans = {p.record.plan_key[-1]: name for name, p in lockstep.books.plans.items()}
+    assert plans == {"a": "a key that is lo-1", "b": "a key that is lo-2"}
+    assert [run.record.plan for run in lockstep.books.runs.values()] == [plans[letter] for letter in "abab"]
+
+
 def test_fresh_run_begins_a_new_plan_that_later_runs_join() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 5))
     trainer.train()
