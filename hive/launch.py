@@ -239,7 +239,7 @@ async def inline(
     # Loaded here: a run on processes has them in its processes, and begins a tenth of a second sooner.
     from hive.actors.coordinator import Coordinator, CoordinatorSettings
     from hive.actors.trainer import TrainerActor
-    from hive.storage.folders import claim, deleter
+    from hive.storage.folders import claim, own_folder
     from hive.storage.lmdb_store import LmdbStore
     from hive.storage.root import Root
 
@@ -251,7 +251,7 @@ async def inline(
         hub = Hub()
         training = InlineTraining(trainer_class, opening, root)
         actor = Coordinator(store, time.time(), settings)
-        coordinator = Runtime(actor, hub.network("coordinator"), store=store, delete=deleter(folder))
+        coordinator = Runtime(actor, hub.network("coordinator"), store=store, folder=own_folder(folder))
         runtimes = [coordinator]
 
         def delivered(answer: Any) -> None:

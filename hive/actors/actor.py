@@ -29,9 +29,11 @@ __all__ = [
     "Effect",
     "Event",
     "FilesDeleted",
+    "FilesListed",
     "JobEnded",
     "JobReported",
     "Leave",
+    "ListFiles",
     "Quiet",
     "Received",
     "Send",
@@ -70,6 +72,15 @@ class FilesDeleted:
     """A call: these checkpoint files are gone."""
 
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FilesListed:
+    """A call: these files lie in the checkpoint folder, each with its bytes. `error`: why nobody can say; "" if these
+    are all."""
+
+    files: tuple[tuple[str, int], ...] = ()
+    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +187,13 @@ class DeleteFiles:
     names: tuple[str, ...]
 
 
-Effect = Commit | Send | Deliver | StartTimer | StartJob | AmendJob | StopJob | DeleteFiles
+@dataclass(frozen=True, slots=True)
+class ListFiles:
+    """Look which files there are in the checkpoint folder, and call `FilesListed`. One thing after the other is done
+    there: what was to be deleted before is gone by then, and what is to be deleted later is told of later."""
+
+
+Effect = Commit | Send | Deliver | StartTimer | StartJob | AmendJob | StopJob | DeleteFiles | ListFiles
 
 
 @dataclass(slots=True)

@@ -23,7 +23,18 @@ from typing import Any
 
 import msgspec
 
-from hive.actors.actor import Called, Effect, Event, FilesDeleted, Quiet, Received, StartTimer, TimerFired, Turn
+from hive.actors.actor import (
+    Called,
+    Effect,
+    Event,
+    FilesDeleted,
+    FilesListed,
+    Quiet,
+    Received,
+    StartTimer,
+    TimerFired,
+    Turn,
+)
 from hive.actors.books import Books
 from hive.actors.commands import Commands
 from hive.actors.dispatch import Dispatch
@@ -126,6 +137,7 @@ class Coordinator:
             Collect: upkeep.on_collect,
             Pin: upkeep.on_pin,
             FilesDeleted: upkeep.on_files_deleted,
+            FilesListed: upkeep.on_files_listed,
             StatusQuery: self.on_status_query,
             AggregatorAt: self.on_aggregator_at,
         }

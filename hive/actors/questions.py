@@ -58,7 +58,8 @@ class StudyDone(Message, frozen=True):
 
 class Collect(Message, frozen=True):
     """Give checkpoints up: those that no trial could start from which might go on; with `bytes`, as many as it takes to
-    come down to so many, the cheapest to train again first. `dry_run`: only say which."""
+    come down to so many, the cheapest to train again first. And delete the orphans: files that no record names, of
+    leases that are over. `dry_run`: only say how many."""
 
     bytes: Count | None = None
     dry_run: bool = False
@@ -72,12 +73,16 @@ class Collected(Message, frozen=True):
         freed: their bytes.
         left: bytes of the checkpoints that stay.
         by_plan: freed bytes by plan.
+        orphans: how many files that no record names.
+        orphan_bytes: their bytes.
     """
 
     files: Count
     freed: Count
     left: Count
     by_plan: dict[str, int]
+    orphans: Count = 0
+    orphan_bytes: Count = 0
 
 
 class Pin(Message, frozen=True):

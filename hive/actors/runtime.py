@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
 from hive.actors import wire
@@ -26,6 +26,8 @@ from hive.actors.actor import (
     Effect,
     Event,
     FilesDeleted,
+    FilesListed,
+    ListFiles,
     Quiet,
     Received,
     Send,
@@ -35,6 +37,7 @@ from hive.actors.actor import (
     TimerFired,
 )
 from hive.actors.messages import Message
+from hive.storage.folders import Folder
 from hive.storage.store import Store, Write
 
 __all__ = ["Hub", "HubNetwork", "Jobs", "Network", "Runtime"]
@@ -86,7 +89,7 @@ class Runtime:
         store: what its commits go to; None for an actor without.
         jobs: what runs its jobs; None for an actor without.
         deliver: called with each `Deliver`'s answer.
-        delete: deletes checkpoint files by their names, in a thread of its own; None for an actor that has none.
+        folder: where its checkpoint files lie, used in a thread of its own; None for an actor that has none.
         clock: Unix time in seconds; the actor sees it non-decreasing.
     """
 
@@ -98,7 +101,7 @@ class Runtime:
         store: Store | None = None,
         jobs: Jobs | None = None,
         deliver: Callable[[Any], None] | None = None,
-        delete: Callable[[Sequence[str]], None] | None = None,
+        folder: Folder | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.actor = actor
@@ -106,8 +109,9 @@ class Runtime:
         self.store = store
         self.jobs = jobs
         self.deliver = deliver
-        self.delete = delete
-        self.deleting: set[asyncio.Task[None]] = set()
+        self.folder = folder
+        self.folder_free = asyncio.Lock()
+        self.working: set[asyncio.Task[None]] = set()
         self.clock = clock
         self.loop = asyncio.get_running_loop()
         self.inbox: deque[Event] = deque()
@@ -191,21 +195,38 @@ class Runtime:
                 self.jobs.amend(job, order)
             case StopJob(job) if self.jobs is not None:
                 self.jobs.stop(job)
-            case DeleteFiles(names) if self.delete is not None:
-                task = self.loop.create_task(self.delete_files(names, self.delete))
-                self.deleting.add(task)
-                task.add_done_callback(self.deleting.discard)
+            case DeleteFiles(names) if self.folder is not None:
+                self.begin(self.delete_files(names, self.folder))
+            case ListFiles() if self.folder is not None:
+                self.begin(self.list_files(self.folder))
             case _:
                 pass
 
-    async def delete_files(self, names: tuple[str, ...], delete: Callable[[Sequence[str]], None]) -> None:
+    def begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something go on beside the loop; what began first has the folder first."""
+        task = self.loop.create_task(work)
+        self.working.add(task)
+        task.add_done_callback(self.working.discard)
+
+    async def delete_files(self, names: tuple[str, ...], folder: Folder) -> None:
         """Delete, and say so; what fails is tried again when the actor asks for it again."""
-        try:
-            await asyncio.to_thread(delete, names)
-        except Exception as error:  # any: each file system has its own
-            log.warning("checkpoints are not deleted yet: %s", error)
-            return
-        self.post(Called(FilesDeleted(names)))
+        async with self.folder_free:
+            try:
+                await asyncio.to_thread(folder.delete, names)
+            except Exception as error:  # any: each file system has its own
+                log.warning("checkpoints are not deleted yet: %s", error)
+                return
+            self.post(Called(FilesDeleted(names)))
+
+    async def list_files(self, folder: Folder) -> None:
+        """Say which files there are, or why nobody can."""
+        async with self.folder_free:
+            try:
+                files = await asyncio.to_thread(lambda: tuple(folder.files()))
+            except Exception as error:  # any: each file system has its own
+                self.post(Called(FilesListed(error=str(error))))
+                return
+            self.post(Called(FilesListed(files)))
 
     def close(self) -> None:
         """Stop the timers and let go of the network and the store; jobs are their owner's to end."""

@@ -5,15 +5,21 @@ deleted, and what says that it is doomed goes when that is done; so a restart fo
 record names. What was measured stands. What is asked for behind it is trained from further below, and counted as
 evicted.
 
+A trainer writes a file before it says so. Is its lease lost between the two, or is it killed while it writes, then the
+file is an orphan. Whose a file is, is in its name: the number of a lease. Of a lease that is over nothing is written
+down any more, whatever its trainer may still say (dispatch.py). So what no record names of such a lease is garbage and
+will stay so, however long ago the files were listed. Files of a lease that is out are left, and so are those of numbers
+that no lease has had yet.
+
 It must not know which checkpoints are worth least (planner/retention.py), or where files lie.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 
-from hive.actors.actor import DeleteFiles, FilesDeleted, Turn
+from hive.actors.actor import DeleteFiles, FilesDeleted, FilesListed, ListFiles, Turn
 from hive.actors.books import Books
 from hive.actors.configs import config_of
 from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
@@ -25,6 +31,7 @@ from hive.planner.search_plan import Place
 from hive.planner.space import segments
 from hive.storage.records import DoomedRecord, PinRecord
 from hive.storage.store import Store
+from hive.training.reports import written_by
 
 __all__ = ["Upkeep"]
 
@@ -42,12 +49,17 @@ class Upkeep:
         books: what the coordinator knows.
         store: for files that were doomed before it began.
         bytes_max: bytes that all checkpoints may take; 0 for no limit.
+
+    Attributes:
+        doomed: the files that are to be deleted, and are not yet.
+        asking: by who asks it, the questions that wait until the files are listed.
     """
 
     def __init__(self, books: Books, store: Store, bytes_max: int) -> None:
         self.books = books
         self.bytes_max = bytes_max
-        self.doomed = [record.name for record in store.scan(DoomedRecord)]
+        self.doomed = dict.fromkeys(record.name for record in store.scan(DoomedRecord))
+        self.asking: dict[str, Collect] = {}
 
     def start(self, turn: Turn) -> None:
         """Delete what an earlier coordinator gave up and did not see deleted."""
@@ -120,22 +132,55 @@ class Upkeep:
 
     def give_up(self, chosen: list[tuple[LivePlan, Place]], turn: Turn) -> None:
         """Let checkpoints go."""
-        names = [plan.evict(place, turn) for plan, place in chosen]
+        self.doom([plan.evict(place, turn) for plan, place in chosen], turn)
+        self.books.unsettled |= bool(chosen)
+
+    def doom(self, names: Collection[str], turn: Turn) -> None:
+        """Files that no record names go."""
         for name in names:
+            self.doomed[name] = None
             turn.put(DoomedRecord(name))
         if names:
             turn.do(DeleteFiles(tuple(names)))
-            self.books.unsettled = True
 
     def on_files_deleted(self, sender: str, message: FilesDeleted, now: float, turn: Turn) -> None:
         """The driver has deleted files."""
         for name in message.names:
+            self.doomed.pop(name, None)
             turn.delete(DoomedRecord, (name,))
+
+    def orphans(self, files: Iterable[tuple[str, int]]) -> dict[str, int]:
+        """Of the files that there are, with their bytes, those that no record names or ever will."""
+        plans, leases = self.books.plans, self.books.leases.leases
+        named = {r.checkpoint.name for plan in plans.values() for r in plan.standings.values() if r.checkpoint}
+        last = self.books.counters.get("leases", 0)
+        found: dict[str, int] = {}
+        for name, size in files:
+            prefix, lease = written_by(name) or ("", 0)
+            over = 0 < lease <= last and lease not in leases
+            if over and prefix.removesuffix("/") in plans and name not in named and name not in self.doomed:
+                found[name] = size
+        return found
 
     # -- what people ask for ------------------------------------------------------------------------------------
 
     def on_collect(self, sender: str, message: Collect, now: float, turn: Turn) -> None:
-        """A person wants checkpoints given up: what is of no use, or down to so many bytes."""
+        """A person wants checkpoints given up. That waits until it is known which files there are."""
+        if not self.asking:
+            turn.do(ListFiles())
+        self.asking[sender] = message
+
+    def on_files_listed(self, sender: str, message: FilesListed, now: float, turn: Turn) -> None:
+        """The driver has looked: whoever waits for it is answered."""
+        asking, self.asking = self.asking, {}
+        for asker, question in asking.items():
+            if message.error:
+                turn.send(asker, Refused(message.error))
+            else:
+                self.collect(asker, question, self.orphans(message.files), turn)
+
+    def collect(self, asker: str, message: Collect, orphans: dict[str, int], turn: Turn) -> None:
+        """Give up what is of no use, or down to so many bytes, and delete orphans; and say so."""
         excess = self.bytes if message.bytes is None else max(0, self.bytes - message.bytes)
         chosen = list(self.chosen(excess, useless_only=message.bytes is None))
         sizes: dict[str, int] = defaultdict(int)
@@ -143,9 +188,11 @@ class Upkeep:
             file = plan.standings[place].checkpoint
             sizes[plan.name] += file.bytes if file is not None else 0
         freed = sum(sizes.values())
-        turn.send(sender, Collected(len(chosen), freed, self.bytes - freed, dict(sizes)))
+        left = self.bytes - freed
+        turn.send(asker, Collected(len(chosen), freed, left, dict(sizes), len(orphans), sum(orphans.values())))
         if not message.dry_run:
             self.give_up(chosen, turn)
+            self.doom(orphans, turn)
 
     def on_pin(self, sender: str, message: Pin, now: float, turn: Turn) -> None:
         """A person wants a state kept, or kept no longer."""

@@ -24,7 +24,7 @@ from hive.actors.runtime import Runtime
 from hive.actors.sockets import ZmqNetwork, at_host_of
 from hive.cli.arguments import CoordinatorFile, read_config
 from hive.errors import HiveError
-from hive.storage.folders import claim, deleter
+from hive.storage.folders import claim, own_folder
 from hive.storage.lmdb_store import LmdbStore
 from hive.storage.root import Root
 
@@ -85,7 +85,7 @@ async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
         close_runs=close_runs,
     )
     network = ZmqNetwork(zmq.Context(), "coordinator", file.listen, named_folder(file.keys))
-    runtime = Runtime(Coordinator(store, time.time(), settings), network, store=store, delete=deleter(folder))
+    runtime = Runtime(Coordinator(store, time.time(), settings), network, store=store, folder=own_folder(folder))
     runtime.start()
     root.publish_address(network.address)
     if network.door is not None:

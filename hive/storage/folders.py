@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import secrets
+import stat
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -28,7 +30,7 @@ from hive.storage.store import Put, Store
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["Folder", "LocalFolder", "RemoteFolder", "claim", "deleter", "open_folder"]
+__all__ = ["Folder", "LocalFolder", "RemoteFolder", "claim", "open_folder", "own_folder"]
 
 MARK = "root-id"
 """The file that says whose folder it is."""
@@ -63,6 +65,11 @@ class Folder(Protocol):
         """Delete files; those that are gone are no error."""
         ...
 
+    def files(self) -> Iterator[tuple[str, int]]:
+        """The names of all files, each with its bytes, in no order. One that comes or goes meanwhile may be among
+        them."""
+        ...
+
 
 class LocalFolder:
     """A folder of this machine, or one that it shares with others by a network file system.
@@ -89,6 +96,16 @@ class LocalFolder:
                 inside(self.path, name).unlink(missing_ok=True)
             except OSError as error:
                 raise CheckpointError(f"cannot delete the checkpoint {name}: {error.strerror or error}") from error
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """What is below the folder, as far as it is no link."""
+        for folder, _, names in os.walk(self.path, onerror=unreadable):
+            within = Path(folder).relative_to(self.path)
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    found = os.lstat(f"{folder}/{name}")
+                    if stat.S_ISREG(found.st_mode):
+                        yield str(within / name), found.st_size
 
     def read_mark(self) -> str | None:
         """Whose folder it is; None if nobody's."""
@@ -140,6 +157,15 @@ class RemoteFolder:
         for name in names:
             inside(self.cache.folder, name)
             self.persist("delete", name, lambda name=name: self.remove(name))  # type: ignore[misc]
+
+    def files(self) -> Iterator[tuple[str, int]]:
+        """What is below the folder over there. It is looked at once: somebody waits for the answer."""
+        try:
+            found = self.system.find(self.path, detail=True)
+        except Exception as error:  # any: each file system has its own
+            raise CheckpointError(f"cannot list the files in {self.url}: {reason(error)}") from error
+        for path, known in found.items():
+            yield str(path).removeprefix(f"{self.path}/"), int(known["size"] or 0)
 
     def remove(self, name: str) -> None:
         """Delete a file over there, if it is there."""
@@ -252,9 +278,9 @@ def claim(store: Store, where: str) -> CheckpointFolder:
     return CheckpointFolder(str(folder.path) if isinstance(folder, LocalFolder) else where, record.id)
 
 
-def deleter(folder: CheckpointFolder) -> Callable[[Iterable[str]], None]:
-    """What deletes files of a root's own folder, as `claim` says where that is."""
-    return at(folder.where, Cache(Path(), 0)).delete
+def own_folder(folder: CheckpointFolder) -> Folder:
+    """A root's own folder, as `claim` says where that is, to list files and to delete some."""
+    return at(folder.where, Cache(Path(), 0))
 
 
 def at(where: str, cache: Cache) -> LocalFolder | RemoteFolder:
@@ -290,6 +316,11 @@ def reason(error: BaseException) -> str:
     """What an error says, with its kind, on one line."""
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def unreadable(error: OSError) -> None:
+    """A folder whose files cannot be listed."""
+    raise CheckpointError(f"cannot list the files in {error.filename}: {error.strerror or error}") from error
 
 
 def inside(folder: Path, name: str) -> Path:

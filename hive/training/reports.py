@@ -6,6 +6,7 @@ run, how messages are written, or what a search plan is.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +28,7 @@ __all__ = [
     "StageOrder",
     "Stepped",
     "Where",
+    "written_by",
 ]
 
 Metrics = dict[str, float]
@@ -34,6 +36,9 @@ Metrics = dict[str, float]
 
 Place = tuple[int, int]
 """(node, step): the state after `step` steps, the last of them under `node`."""
+
+FILE = re.compile(r"(.*/)\d+-\d+-(\d+)\.safetensors(?:\.\d+\.tmp)?")
+"""A checkpoint's name, or that of what was to become one (storage/durable.py)."""
 
 Where = Literal["build", "load", "setup", "train", "evaluate", "save"]
 """Which call of the user's code failed."""
@@ -87,6 +92,12 @@ class BatchOrder:
     def file_name(self, node: int, step: int) -> str:
         """Name of the checkpoint this lease writes at (node, step)."""
         return f"{self.file_prefix}{node}-{step}-{self.attempt}.safetensors"
+
+
+def written_by(name: str) -> tuple[str, int] | None:
+    """The prefix and the attempt in a checkpoint's name, whole or not; None if it is another file's."""
+    found = FILE.fullmatch(name)
+    return None if found is None else (found[1], int(found[2]))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from hive.actors.actor import Called, FilesDeleted, JobEnded
+from hive.actors.actor import Called, DeleteFiles, FilesDeleted, FilesListed, JobEnded, ListFiles
 from hive.actors.aggregator import Aggregator
 from hive.actors.coordinator import AggregatorAt, Coordinator, CoordinatorSettings
 from hive.actors.messages import AnnouncedTrial, AskedTrial, Opened, OpenRun, Refused, RunState, Told, ToldTime
@@ -23,6 +23,9 @@ from hive.storage.memory_store import MemoryStore
 from hive.storage.records import RunCounts, TrainerSource
 from tests.actors.fake_job import FakeJobs, World
 from tests.actors.fake_wire import Faults, Host, Wire
+
+FILES_S = 0.2
+"""What deleting files takes, or looking which there are."""
 
 SOURCE = TrainerSource(
     path="study.py",
@@ -175,6 +178,7 @@ class Cluster:
         self.devices = devices
         self.incarnations = 0
         self.crashes = 0
+        self.folder_free = 0.0
         self.clients: list[Client] = []
         self.wire.on_crash = self.crashed
         self.start_coordinator()
@@ -192,21 +196,27 @@ class Cluster:
 
     def start_coordinator(self) -> None:
         actor = Coordinator(self.store, self.wire.now, self.settings)
-        host = self.wire.add(Host("coordinator", actor, 0, store=self.store, delete=self.delete))
+        host = self.wire.add(Host("coordinator", actor, 0, store=self.store, files=self.look_after))
         self.wire.post(host, Called(AggregatorAt("at")))
 
-    def delete(self, names: tuple[str, ...]) -> None:
-        """Files go after a while, if their coordinator lives that long; then it is told so."""
+    def look_after(self, effect: DeleteFiles | ListFiles) -> None:
+        """Files go, or are looked at, when what came before is done and if their coordinator lives that long, which is
+        told so a while later."""
         actor = self.wire.hosts["coordinator"].actor
+        self.folder_free = max(self.folder_free, self.wire.now) + FILES_S
 
-        def gone() -> None:
+        def happen() -> None:
             host = self.wire.hosts.get("coordinator")
-            if host is not None and host.actor is actor:
-                for name in names:
+            if host is None or host.actor is not actor:
+                return
+            done: FilesDeleted | FilesListed = FilesListed(tuple((name, 100) for name in self.world.checkpoints))
+            if isinstance(effect, DeleteFiles):
+                for name in effect.names:
                     self.world.checkpoints.pop(name, None)
-                self.wire.post(host, Called(FilesDeleted(names)))
+                done = FilesDeleted(effect.names)
+            self.wire.post(host, Called(done), after_s=0.9 * FILES_S)
 
-        self.wire.later(0.2, gone)
+        self.wire.later(self.folder_free - self.wire.now, happen)
 
     def crash_coordinator(self, down_s: float = 0.0) -> None:
         self.crashes += 1

@@ -22,6 +22,7 @@ from hive.actors.actor import (
     Deliver,
     Effect,
     Event,
+    ListFiles,
     Quiet,
     Received,
     Send,
@@ -72,7 +73,7 @@ class Host:
     store: Store | None = None
     jobs: Jobs | None = None
     deliver: Callable[[Any], None] | None = None
-    delete: Callable[[tuple[str, ...]], None] | None = None
+    files: Callable[[DeleteFiles | ListFiles], None] | None = None
     aliases: dict[str, str] = field(default_factory=dict)
     timers: dict[str, int] = field(default_factory=dict)
 
@@ -168,8 +169,8 @@ class Wire:
                     host.jobs.amend(job, order)
                 case StopJob(job) if host.jobs is not None:
                     host.jobs.stop(job)
-                case DeleteFiles(names) if host.delete is not None:
-                    host.delete(names)
+                case DeleteFiles() | ListFiles() if host.files is not None:
+                    host.files(effect)
 
     def start_timer(self, host: Host, name: str, after_s: float) -> None:
         self.counted += 1

@@ -7,6 +7,7 @@ it reports names its lease, so that it shows whose record stands.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,6 +17,8 @@ from hive.actors.actor import (
     DeleteFiles,
     Effect,
     FilesDeleted,
+    FilesListed,
+    ListFiles,
     Quiet,
     Received,
     Send,
@@ -66,6 +69,7 @@ class Lockstep:
     def __init__(self, settings: CoordinatorSettings | None = None) -> None:
         self.settings = settings or CoordinatorSettings()
         self.store = MemoryStore()
+        self.files: dict[str, int] = {}
         self.now = 1_000.0
         self.numbers: dict[str, int] = {}
         self.noted_steps = 0
@@ -76,6 +80,7 @@ class Lockstep:
         """The coordinator is thrown away, with all that it had said and nobody had read, and made from its store."""
         self.said: dict[str, list[Message]] = defaultdict(list)
         self.to_delete: list[str] = []
+        self.to_list = 0
         self.coordinator = Coordinator(self.store, self.now, self.settings)
         self.carry_out(self.coordinator.start(self.now))
 
@@ -112,12 +117,23 @@ class Lockstep:
                     self.deliver(to, message)
                 case DeleteFiles(names):
                     self.to_delete += names
+                case ListFiles():
+                    self.to_list += 1
 
     def delete_files(self) -> list[str]:
         """The driver deletes what it was told to, and says so."""
         names, self.to_delete = self.to_delete, []
+        for name in names:
+            self.files.pop(name, None)
         self.carry_out(self.coordinator.handle(Called(FilesDeleted(tuple(names))), self.now))
         return names
+
+    def list_files(self, files: Iterable[tuple[str, int]] | None = None, error: str = "") -> None:
+        """The driver says which files there are, or were when it looked, if it was told to look."""
+        for _ in range(self.to_list):
+            listed = FilesListed(tuple(self.files.items() if files is None else files), error)
+            self.carry_out(self.coordinator.handle(Called(listed), self.now))
+        self.to_list = 0
 
     def deliver(self, to: str, message: Message) -> None:
         """Something is said to a peer."""
@@ -262,6 +278,8 @@ class HandTrainer:
         node, lease = self.node, self.grant.lease
         checkpoint = CheckpointFile(f"{self.plan}/{node}-{self.step}-{lease}.safetensors", 1) if file else None
         self.number += 1
+        if checkpoint is not None:
+            self.lockstep.files[checkpoint.name] = checkpoint.bytes
         digest = f"{node}-{self.step} by lease {lease}"
         train_s = (self.steps_run - self.noted) * self.step_s
         notice = Notice(

@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+import threading
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from hive.actors.actor import Called, Commit, Deliver, Effect, Event, Quiet, Received, Send, StartTimer, TimerFired
+from hive.actors.actor import (
+    Called,
+    Commit,
+    DeleteFiles,
+    Deliver,
+    Effect,
+    Event,
+    FilesDeleted,
+    FilesListed,
+    ListFiles,
+    Quiet,
+    Received,
+    Send,
+    StartTimer,
+    TimerFired,
+)
 from hive.actors.messages import Message, Noted, StatusQuery
 from hive.actors.runtime import Hub, Runtime
 from hive.errors import StoreError
+from hive.storage.folders import LocalFolder
 from hive.storage.memory_store import MemoryStore
 from hive.storage.records import CounterRecord
 from hive.storage.store import Put, Write
@@ -133,6 +150,59 @@ def test_runtime_shows_its_actor_a_time_that_never_goes_back() -> None:
 
     run(work())
     assert actor.times == [7.0, 7.0, 8.0]
+
+
+class HeldFolder(LocalFolder):
+    """A folder in which nothing is deleted before that is let go."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.may_go = threading.Event()
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Delete, once that may be."""
+        assert self.may_go.wait(BOUND_S)
+        super().delete(names)
+
+
+def test_runtime_does_one_thing_after_the_other_in_the_folder(tmp_path: Path) -> None:
+    for name in "abc":
+        (tmp_path / name).write_text(name)
+    effects: list[Effect] = [DeleteFiles(("a",)), ListFiles(), DeleteFiles(("b",))]
+    actor = Scripted(lambda event: effects if event == Called("begin") else [])
+    folder = HeldFolder(tmp_path)
+
+    async def work() -> None:
+        runtime = Runtime(actor, Hub().network("a"), folder=folder)
+        runtime.start()
+        runtime.post(Called("begin"))
+        for _ in range(10):  # time for what should wait, if it did not
+            await asyncio.to_thread(lambda: None)
+        folder.may_go.set()
+        while runtime.working or runtime.inbox:
+            await asyncio.sleep(0)
+        runtime.close()
+
+    run(work())
+    _, first, listed, last = [event.call for event in actor.events if isinstance(event, Called)]
+    assert (first, last) == (FilesDeleted(("a",)), FilesDeleted(("b",)))
+    assert sorted(listed.files) == [("b", 1), ("c", 1)]
+
+
+def test_runtime_says_why_a_folder_cannot_be_listed(tmp_path: Path) -> None:
+    actor = Scripted(lambda event: [ListFiles()] if event == Called("begin") else [])
+
+    async def work() -> None:
+        runtime = Runtime(actor, Hub().network("a"), folder=LocalFolder(tmp_path / "gone"))
+        runtime.start()
+        runtime.post(Called("begin"))
+        while len(actor.events) < 4:
+            await asyncio.sleep(0)
+        runtime.close()
+
+    run(work())
+    reason = f"cannot list the files in {tmp_path / 'gone'}: No such file or directory"
+    assert actor.events[2] == Called(FilesListed(error=reason))
 
 
 def test_timer_of_the_same_name_is_replaced() -> None:

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive.actors.coordinator import CoordinatorSettings
-from hive.actors.messages import CurveQuery, Curves, Told
+from hive.actors.messages import Collect, CurveQuery, Curves, Told
 from hive.actors.session import Session
 from hive.planner.sequences import Constant, MultiStep, Piecewise
 from hive.planner.space import Config
@@ -95,7 +95,9 @@ class Swarm:
     # -- what goes wrong ------------------------------------------------------------------------------------------
 
     def trouble(self) -> None:
-        """Up to six crashes, none in a tame swarm."""
+        """Up to six crashes, none in a tame swarm; and people who collect garbage."""
+        for _ in range(self.random.randint(0, 3)):
+            self.sometime(self.collect)
         for _ in range(0 if self.tame else self.random.randint(0, 6)):
             kinds = [
                 self.crash,
@@ -128,6 +130,9 @@ class Swarm:
         if "node0" in self.cluster.wire.hosts:
             self.cluster.kill_node("node0")
             self.cluster.wire.later(self.random.random() * 10, lambda: self.cluster.start_node("node0"))
+
+    def collect(self) -> None:
+        self.cluster.wire.send("person", "coordinator", Collect())
 
     # -- what must hold -------------------------------------------------------------------------------------------
 
@@ -166,6 +171,21 @@ class Swarm:
             assert counted == self.cluster.world.trained
         else:
             assert counted <= self.cluster.world.trained
+
+
+@third
+@given(seeds)
+def test_files_that_no_record_names_are_gone_once_somebody_collects(seed: int) -> None:
+    swarm = Swarm(seed)
+    swarm.open("run")
+    swarm.run()
+    wire = swarm.cluster.wire
+    wire.run(lambda: not swarm.cluster.busy() and not swarm.cluster.coordinator.books.leases.leases)
+    swarm.collect()
+    wire.run_for(5.0)
+    assert set(swarm.cluster.world.checkpoints) == {
+        record.checkpoint.name for record in swarm.cluster.store.scan(StandingRecord) if record.checkpoint is not None
+    }
 
 
 @given(seeds)

@@ -5,7 +5,7 @@ Every checkpoint here is of one byte."""
 from __future__ import annotations
 
 from hive.actors.coordinator import CoordinatorSettings
-from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
+from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused, TrainerExited
 from hive.actors.plans import evicted_to
 from hive.planner.search_plan import Place
 from hive.planner.sequences import Constant, MultiStep, Sequence
@@ -41,10 +41,24 @@ def trained(bytes_max: int, *steps: int, **opened: str) -> tuple[Lockstep, HandT
     return lockstep, trainer
 
 
-def collect(lockstep: Lockstep, to: int | None = None, *, dry_run: bool = False) -> tuple[int, int, int]:
+def collected(lockstep: Lockstep, to: int | None = None, *, dry_run: bool = False) -> Collected:
+    """What a person is answered."""
     lockstep.say("person", Collect(to, dry_run))
+    lockstep.list_files()
     (found,) = lockstep.heard("person", Collected)
+    return found
+
+
+def collect(lockstep: Lockstep, to: int | None = None, *, dry_run: bool = False) -> tuple[int, int, int]:
+    found = collected(lockstep, to, dry_run=dry_run)
     return found.files, found.freed, found.left
+
+
+def orphans(lockstep: Lockstep, *, dry_run: bool = False) -> tuple[int, int]:
+    """How many files nobody names, and their bytes."""
+    found = collected(lockstep, dry_run=dry_run)
+    assert found.files == 0, "no record lost its file"
+    return found.orphans, found.orphan_bytes
 
 
 def test_nothing_goes_while_there_is_room() -> None:
@@ -221,3 +235,106 @@ def test_evicted_steps_are_those_that_lead_to_a_state_that_went() -> None:
     assert [evicted_to([(node, begin, 12)]) for begin in (0, 5, 9, 10)] == [10, 10, 10, 0]
     assert evicted_to([(node, 0, 7)]) == 7
     assert Place(0, 15) in plan.standings
+
+
+# Files that no record names
+
+
+def lost(lockstep: Lockstep, trainer: HandTrainer) -> tuple[str, str]:
+    """A trainer is killed between a file and its notice, and another one on the way: what is left of lease 1."""
+    lockstep.ask("run", (0, STRAIGHT, 10))
+    assert trainer.take()
+    trainer.exit()
+    file, draft = "key-1/0-10-1.safetensors", "key-1/0-7-1.safetensors.4711.tmp"
+    lockstep.files |= {file: 30, draft: 12}
+    return file, draft
+
+
+def test_files_of_a_trainer_that_was_killed_before_it_said_so_are_deleted() -> None:
+    lockstep, trainer = bounded(0)
+    left = lost(lockstep, trainer)
+    train(lockstep.trainer("node/0/2"))
+    assert states(lockstep) == [(0, 10)]
+    assert orphans(lockstep, dry_run=True) == (2, 42)
+    assert lockstep.delete_files() == []
+    assert orphans(lockstep) == (2, 42)
+    assert lockstep.delete_files() == list(left)
+    assert list(lockstep.files) == ["key-1/0-10-2.safetensors"]
+    assert orphans(lockstep) == (0, 0)
+
+
+def test_notice_that_comes_after_its_lease_was_lost_names_no_file() -> None:
+    lockstep, trainer = bounded(0)
+    lockstep.ask("run", (0, STRAIGHT, 10))
+    assert trainer.take()
+    lockstep.say("node", TrainerExited("node", 1, trainer.name, -9))
+    assert orphans(lockstep) == (0, 0)
+    trainer.step = trainer.steps_run = 10
+    trainer.reach({"score": 1.0})
+    assert states(lockstep) == []
+    assert orphans(lockstep) == (1, 1)
+
+
+def test_file_stays_whose_lease_is_out_or_not_granted_yet() -> None:
+    lockstep, trainer = bounded(0)
+    lockstep.ask("run", (0, STRAIGHT, 10))
+    assert trainer.take()
+    lockstep.files |= {f"key-1/0-5-{lease}.safetensors": 1 for lease in (0, 1, 2, 10)}
+    assert orphans(lockstep) == (0, 0)
+    lockstep.restart()
+    assert orphans(lockstep) == (0, 0)
+    lockstep.say("node", TrainerExited("node", 1, trainer.name, -9))
+    assert orphans(lockstep) == (1, 1)
+
+
+def test_file_that_is_none_of_a_trainer_stays() -> None:
+    lockstep, _ = trained(0, 5)
+    lockstep.files |= dict.fromkeys(
+        ("root-id", "notes/0-5-1.txt", "other-1/0-4-1.safetensors", "0-4-1.safetensors", "key-1/0-4-1.safetensors.bak",
+         "key-1/mine/0-4-1.safetensors", "key-1/0-4-1.safetensors.tmp", "key-1/0-4.safetensors"),
+        1,
+    )  # fmt: skip
+    assert orphans(lockstep) == (0, 0)
+
+
+def test_file_stays_whose_record_was_made_while_somebody_looked() -> None:
+    lockstep, trainer = bounded(0)
+    lockstep.ask("run", (0, STRAIGHT, 5))
+    assert trainer.take()
+    lockstep.say("person", Collect())
+    seen = [("key-1/0-5-1.safetensors", 1)]
+    trainer.train()
+    assert not lockstep.books.leases.leases
+    lockstep.list_files(seen)
+    (found,) = lockstep.heard("person", Collected)
+    assert found.orphans == 0
+
+
+def test_file_that_is_to_be_deleted_anyhow_is_no_orphan() -> None:
+    lockstep, _ = trained(0, 5, 10, 15)
+    assert collect(lockstep) == (2, 2, 1)
+    assert orphans(lockstep) == (0, 0)
+    lockstep.restart()
+    assert orphans(lockstep) == (0, 0)
+    assert len(lockstep.delete_files()) == 2
+
+
+def test_files_are_looked_at_once_for_all_who_ask_and_counted_for_the_first() -> None:
+    lockstep, trainer = bounded(0)
+    lost(lockstep, trainer)
+    for person in ("ann", "bob", "ann"):
+        lockstep.say(person, Collect())
+    assert lockstep.to_list == 1
+    lockstep.list_files()
+    assert [[found.orphans for found in lockstep.heard(person, Collected)] for person in ("ann", "bob")] == [[2], [0]]
+    assert len(lockstep.delete_files()) == 2
+
+
+def test_person_is_told_why_the_files_cannot_be_looked_at_and_may_ask_again() -> None:
+    lockstep, _ = trained(0, 5, 10)
+    lockstep.say("person", Collect())
+    lockstep.list_files(error="cannot list the files in s3://bucket: no route to host")
+    (refused,) = lockstep.heard("person", Refused)
+    assert refused.reason == "cannot list the files in s3://bucket: no route to host"
+    assert states(lockstep) == [(0, 5), (0, 10)]
+    assert collect(lockstep) == (1, 1, 1)

@@ -4,14 +4,17 @@ has no more than it should."""
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
+from hive.storage.lmdb_store import LmdbStore
+from hive.storage.records import StandingRecord
 from tests.live.commands import read_json, wait_until
 from tests.live.conftest import Start
 from tests.live.daemons import Daemons, ended
 from tests.live.results import found, repeated_steps
-from tests.live.studies import TOY, StudyFile, edited
+from tests.live.studies import SLOW, TOY, StudyFile, edited
 
 BRANCHED = edited(
     TOY,
@@ -75,3 +78,52 @@ def test_study_ends_with_the_same_results_within_a_tenth_of_the_bytes_that_it_wr
     assert gone.code == 0, gone.err
     assert list(files(root / "checkpoints")) == [best["file"].rpartition("/")[2]]
     assert start("pins", "remove", best["digest"][:8], "--root", root).wait().code == 0
+
+
+def named(root: Path) -> set[str]:
+    """The checkpoints that a stopped root's records name, without their folder."""
+    store = LmdbStore(root / "store")
+    try:
+        found = [record.checkpoint for record in store.scan(StandingRecord)]
+        return {file.name.rpartition("/")[2] for file in found if file is not None}
+    finally:
+        store.close()
+
+
+def test_file_of_a_trainer_that_was_killed_before_anybody_heard_of_it_is_collected(
+    start: Start, cluster: Daemons, tmp_path: Path, undisturbed: dict[str, Any]
+) -> None:
+    root, file = cluster.folder / "cluster", StudyFile.write(tmp_path / "study", SLOW)
+    checkpoints, summary = root / "checkpoints", tmp_path / "summary.json"
+    coordinator, worker = cluster.daemon("coordinator"), cluster.daemon("worker")
+    command = start("run", file.path, "--url", cluster.url, "--json", summary)
+    wait_until(lambda: files(checkpoints), "a checkpoint")
+    coordinator.signal(signal.SIGKILL)
+    coordinator.wait()
+    heard = files(checkpoints)
+    wait_until(lambda: len(files(checkpoints)) > len(heard), "a checkpoint that nobody hears of")
+    worker.signal(signal.SIGKILL)
+    worker.wait()
+    unheard = {name: size for name, size in files(checkpoints).items() if name not in heard}
+
+    coordinator, worker = cluster.daemon("coordinator"), cluster.daemon("worker")
+    assert command.wait().code == 0, command.err
+    assert found(read_json(summary)) == found(undisturbed)
+    dry = json.loads(start("gc", "--dry-run", "--url", cluster.url, "--json").wait().out)
+    assert dry["orphans"] >= len(unheard)
+    assert dry["orphan_bytes"] >= sum(unheard.values())
+    assert unheard.keys() <= files(checkpoints).keys()
+    gone = start("gc", "--url", cluster.url).wait()
+    assert f"deleted {dry['orphans']} files" in gone.out, gone.err
+    wait_until(lambda: not unheard.keys() & files(checkpoints).keys(), "the files to go")
+    ended(worker)
+    ended(coordinator)
+    assert files(checkpoints).keys() == named(root)
+
+    (plan,) = [folder for folder in checkpoints.iterdir() if folder.is_dir()]
+    draft = plan / "0-3-1.safetensors.4711.tmp"
+    draft.write_bytes(b"half of it")
+    stopped = json.loads(start("gc", "--root", root, "--json").wait().out)
+    assert (stopped["orphans"], stopped["orphan_bytes"]) == (1, 10)
+    assert not draft.exists()
+    assert files(checkpoints).keys() == named(root)

@@ -415,10 +415,13 @@ def test_whatever_is_given_up_each_trial_that_may_go_on_could_start_from_where_i
 
     before, there = beginnings(), states()
     lockstep.say("person", Collect())
+    lockstep.list_files()
     (found,) = lockstep.heard("person", Collected)
     assert beginnings() == before
     assert states() == there - found.files
-    assert len(lockstep.delete_files()) == found.files
+    assert len(lockstep.delete_files()) == found.files + found.orphans
+    named = {file.name for record in plan.standings.values() if (file := record.checkpoint) is not None}
+    assert named <= lockstep.files.keys()
 
 
 def walked_down(plan: LivePlan, trial: int, step: int) -> Iterator[Place]:

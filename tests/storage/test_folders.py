@@ -16,7 +16,7 @@ from moto.server import ThreadedMotoServer
 from hive.errors import CheckpointError, StoreError
 from hive.storage.cache import Cache
 from hive.storage.checkpoints import Pool, read_checkpoint, snapshot, write_checkpoint
-from hive.storage.folders import ATTEMPTS_S, Folder, RemoteFolder, claim, open_folder
+from hive.storage.folders import ATTEMPTS_S, Folder, RemoteFolder, claim, open_folder, own_folder
 from hive.storage.memory_store import MemoryStore
 
 GB = 10**9
@@ -89,6 +89,15 @@ def test_machine_gets_again_what_its_cache_lost(see: See, tmp_path: Path) -> Non
     assert machine.get("plan/0-4-1").read_text() == "state"
 
 
+def test_files_are_listed_with_their_bytes_until_they_are_deleted(see: See) -> None:
+    machine = see("one")
+    machine.put("plan/0-4-1", text("state"))
+    machine.put("other/plan/0-8-1", text("states"))
+    assert sorted(see("other").files()) == [("other/plan/0-8-1", 6), ("plan/0-4-1", 5), ("root-id", 16)]
+    machine.delete(["plan/0-4-1", "plan/0-4-2"])
+    assert sorted(see("other").files()) == [("other/plan/0-8-1", 6), ("root-id", 16)]
+
+
 def test_name_that_leads_out_of_the_folder_is_refused(see: See) -> None:
     for name in ("../else", "/etc/passwd", "plan/../../else"):
         with pytest.raises(CheckpointError, match="leads out of its folder"):
@@ -133,6 +142,25 @@ def test_root_whose_files_are_elsewhere_is_told_so(where: str, tmp_path: Path) -
         claim(store, where)
     shutil.copytree(tmp_path / "before", tmp_path / "moved")
     assert claim(store, str(tmp_path / "moved")).where == str(tmp_path / "moved")
+
+
+def test_link_is_no_file_of_a_folder(tmp_path: Path) -> None:
+    """Deleting what is behind it would lead out of the folder."""
+    folder = own_folder(claim(MemoryStore(), str(tmp_path / "shared")))
+    (tmp_path / "elsewhere").write_text("state")
+    (tmp_path / "shared" / "0-4-1").symlink_to(tmp_path / "elsewhere")
+    assert [name for name, _ in folder.files()] == ["root-id"]
+
+
+def test_folder_that_cannot_be_listed_is_told_with_the_reason(where: str) -> None:
+    claimed = claim(MemoryStore(), where)
+    folder = own_folder(claimed)
+    if isinstance(folder, RemoteFolder):
+        folder.system.find = Failing.failing(folder.system.find, 1, PermissionError("access denied"))
+    else:
+        shutil.rmtree(where)
+    with pytest.raises(CheckpointError, match=f"cannot list the files in {where}: .*(access denied|No such file)"):
+        list(folder.files())
 
 
 def test_machine_that_does_not_see_the_folder_says_so(tmp_path: Path) -> None:
