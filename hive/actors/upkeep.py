@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
-from hive.actors.actor import DeleteFiles, FilesDeleted, FilesListed, ListFiles, Turn
+from hive.actors.actor import DeleteFiles, Deliver, FilesDeleted, FilesListed, ListFiles, Turn
 from hive.actors.books import Books
 from hive.actors.configs import config_of
 from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
@@ -53,6 +53,7 @@ class Upkeep:
     Attributes:
         doomed: the files that are to be deleted, and are not yet.
         asking: by who asks it, the questions that wait until the files are listed.
+        pins_told: whether it was said that what is pinned alone is too much.
     """
 
     def __init__(self, books: Books, store: Store, bytes_max: int) -> None:
@@ -60,6 +61,7 @@ class Upkeep:
         self.bytes_max = bytes_max
         self.doomed = dict.fromkeys(record.name for record in store.scan(DoomedRecord))
         self.asking: dict[str, Collect] = {}
+        self.pins_told = False
 
     def start(self, turn: Turn) -> None:
         """Delete what an earlier coordinator gave up and did not see deleted."""
@@ -72,22 +74,35 @@ class Upkeep:
         return sum(plan.bytes for plan in self.books.plans.values())
 
     def settle(self, turn: Turn) -> None:
-        """Give up what is too much."""
-        if 0 < self.bytes_max < self.bytes:
+        """Give up what is too much, if any of it may go: to choose takes a look at all checkpoints and trials."""
+        over = 0 < self.bytes_max < self.bytes
+        pinned = self.size(self.pinned()) if over else 0
+        if pinned > self.bytes_max and not self.pins_told:
+            turn.do(Deliver(too_much_pinned(pinned, self.bytes_max)))
+        self.pins_told = pinned > self.bytes_max
+        if over and self.size(self.fixed()) < self.bytes:
             self.give_up(list(self.chosen(self.bytes - int(ENOUGH * self.bytes_max))), turn)
+
+    def size(self, places: Iterable[tuple[str, Place]]) -> int:
+        """Bytes of the checkpoints at these places of plans."""
+        records = [self.books.plans[plan].standings.get(place) for plan, place in places]
+        return sum(record.checkpoint.bytes for record in records if record is not None and record.checkpoint)
 
     def chosen(self, excess: int, *, useless_only: bool = False) -> Iterator[tuple[LivePlan, Place]]:
         """The checkpoints that should go, to come to so many bytes."""
-        holdings = {name: self.holding(plan) for name, plan in self.books.plans.items()}
+        fixed: dict[str, set[Place]] = defaultdict(set)
+        for name, place in self.fixed():
+            fixed[name].add(place)
+        holdings = {name: self.holding(plan, fixed[name]) for name, plan in self.books.plans.items()}
         for name, place in given_up(holdings, excess):
             if useless_only and place in holdings[name].useful:
                 return  # those of no use go first
             yield self.books.plans[name], place
 
-    def holding(self, plan: LivePlan) -> Holding:
-        """What a plan has, and what of it is of use."""
+    def holding(self, plan: LivePlan, fixed: Collection[Place]) -> Holding:
+        """What a plan has, what of it is of use, and what must stay."""
         sizes = {place: file.checkpoint.bytes for place, file in plan.standings.items() if file.checkpoint is not None}
-        return Holding(plan.tree, plan.estimates, sizes, self.useful(plan), self.fixed(plan))
+        return Holding(plan.tree, plan.estimates, sizes, self.useful(plan), fixed)
 
     def useful(self, plan: LivePlan) -> set[Place]:
         """Where a trial could start from that a run has asked for or announced, and has not released."""
@@ -124,11 +139,14 @@ class Upkeep:
             if node is not None:
                 yield Place(node.number, reached)
 
-    def fixed(self, plan: LivePlan) -> set[Place]:
-        """What is pinned, and what a batch that is out starts from or has just reached."""
-        pinned = {Place(pin.node, pin.step) for pin in self.books.pins.values() if pin.plan == plan.name}
-        leases = [lease.record for lease in self.books.leases.of_plan(plan.name)]
-        return pinned | {Place(*place) for lease in leases for place in (lease.origin, lease.reached) if place}
+    def pinned(self) -> set[tuple[str, Place]]:
+        """What is pinned, on all plans."""
+        return {(pin.plan, Place(pin.node, pin.step)) for pin in self.books.pins.values()}
+
+    def fixed(self) -> set[tuple[str, Place]]:
+        """What must stay: what is pinned, and what a batch that is out starts from or has just reached."""
+        out = [lease.record for lease in self.books.leases.leases.values()]
+        return self.pinned() | {(r.plan, Place(*place)) for r in out for place in (r.origin, r.reached) if place}
 
     def give_up(self, chosen: list[tuple[LivePlan, Place]], turn: Turn) -> None:
         """Let checkpoints go."""
@@ -213,6 +231,16 @@ class Upkeep:
                 self.books.pin(PinRecord(plan.name, *place, "user", message.by), turn, keep=message.keep)
                 file = record.checkpoint.name if record.checkpoint is not None else ""
             turn.send(sender, Pinned(states[0][2].digest, message.keep, file))
+            self.books.unsettled = True
+
+
+def too_much_pinned(pinned: int, bytes_max: int) -> str:
+    """What whoever owns the coordinator should know."""
+    return (
+        f"what is pinned takes {pinned / 1e6:,.1f} MB, more than checkpoint_bytes_max ({bytes_max / 1e6:,.1f} MB): "
+        f"every other checkpoint is given up as soon as no batch needs it. Raise checkpoint_bytes_max, or pin less "
+        f"(hive pins)"
+    )
 
 
 def deepest(plan: LivePlan, place: Place) -> Iterator[Place]:

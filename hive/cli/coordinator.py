@@ -85,7 +85,8 @@ async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
         close_runs=close_runs,
     )
     network = ZmqNetwork(zmq.Context(), "coordinator", file.listen, named_folder(file.keys))
-    runtime = Runtime(Coordinator(store, time.time(), settings), network, store=store, folder=own_folder(folder))
+    coordinator = Coordinator(store, time.time(), settings)
+    runtime = Runtime(coordinator, network, store=store, deliver=logging.warning, folder=own_folder(folder))
     runtime.start()
     root.publish_address(network.address)
     if network.door is not None:

@@ -15,6 +15,7 @@ from hive.actors.actor import (
     Called,
     Commit,
     DeleteFiles,
+    Deliver,
     Effect,
     FilesDeleted,
     FilesListed,
@@ -81,6 +82,7 @@ class Lockstep:
         self.said: dict[str, list[Message]] = defaultdict(list)
         self.to_delete: list[str] = []
         self.to_list = 0
+        self.warnings: list[str] = []
         self.coordinator = Coordinator(self.store, self.now, self.settings)
         self.carry_out(self.coordinator.start(self.now))
 
@@ -119,6 +121,8 @@ class Lockstep:
                     self.to_delete += names
                 case ListFiles():
                     self.to_list += 1
+                case Deliver(warning):
+                    self.warnings.append(warning)
 
     def delete_files(self) -> list[str]:
         """The driver deletes what it was told to, and says so."""

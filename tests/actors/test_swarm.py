@@ -152,6 +152,9 @@ class Swarm:
             for record in self.cluster.store.scan(StandingRecord):
                 file = record.checkpoint
                 assert file is None or file.name in self.cluster.world.checkpoints, "what a record names is there"
+            upkeep = self.cluster.coordinator.upkeep
+            enough = not 0 < upkeep.bytes_max < upkeep.bytes
+            assert enough or upkeep.size(upkeep.fixed()) == upkeep.bytes, "what is too much must stay"
 
     def assert_answered(self) -> None:
         """Every client was told, of every trial, the state that training it alone comes to; and the counts add up."""

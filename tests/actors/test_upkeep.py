@@ -4,9 +4,15 @@ Every checkpoint here is of one byte."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
+import pytest
+
+from hive.actors import upkeep
 from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused, TrainerExited
 from hive.actors.plans import evicted_to
+from hive.planner.retention import Holding, given_up
 from hive.planner.search_plan import Place
 from hive.planner.sequences import Constant, MultiStep, Sequence
 from hive.storage.records import DoomedRecord, PinRecord, StandingRecord
@@ -210,6 +216,65 @@ def test_pin_says_what_is_wrong_with_a_digest() -> None:
     assert "not enough of a digest" in pin(lockstep, "0-5")
     assert "no state has a digest" in pin(lockstep, "99-5 by lease")
     assert "was evicted" in pin(lockstep, "0-5 by lease")
+
+
+class Looks:
+    """Counts how often all checkpoints are looked at for what could go."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        monkeypatch.setattr(upkeep, "given_up", self.given_up)
+
+    def given_up(self, holdings: Mapping[str, Holding], excess: int) -> Iterator[tuple[str, Place]]:
+        self.count += 1
+        return given_up(holdings, excess)
+
+    def since(self) -> int:
+        count, self.count = self.count, 0
+        return count
+
+
+def test_nothing_is_looked_through_while_all_that_is_there_must_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    lockstep, trainer = trained(2, 5, 10)
+    pin(lockstep, "0-5 by lease")
+    pin(lockstep, "0-10 by lease")
+    looks = Looks(monkeypatch)
+    lockstep.ask("run", (0, STRAIGHT, 15), (0, STRAIGHT, 20))
+    assert trainer.take()
+    trainer.train(5)
+    for number in range(20):
+        trainer.beat()
+        lockstep.node_beat(number + 1, trainer.name)
+    assert (looks.since(), states(lockstep)) == (0, [(0, 5), (0, 10), (0, 15)]), "pinned, or just reached"
+    train(trainer)
+    assert (looks.since(), states(lockstep)) == (2, [(0, 5), (0, 10)]), "for each state that a lease let go of"
+    for _ in range(20):
+        trainer.beat()
+    assert looks.since() == 0
+    pin(lockstep, "0-10 by lease", keep=False)
+    trainer.beat()
+    assert states(lockstep) == [(0, 5), (0, 10)], "no more than they may be"
+    lockstep.ask("run", (0, STRAIGHT, 25))
+    train(trainer)
+    assert states(lockstep) == [(0, 5)]
+
+
+def test_owner_is_told_once_each_time_that_what_is_pinned_becomes_too_much() -> None:
+    lockstep, trainer = trained(2, 5, 10)
+    for digest in ("0-5 by lease", "0-10 by lease"):
+        pin(lockstep, digest)
+    assert lockstep.warnings == []
+    lockstep.ask("run", (0, STRAIGHT, 15), (0, STRAIGHT, 20))
+    assert trainer.take()
+    trainer.train(5)
+    pin(lockstep, "0-15 by lease")
+    for number in range(3):
+        lockstep.node_beat(number + 1, trainer.name)
+    (warning,) = lockstep.warnings
+    assert "more than checkpoint_bytes_max" in warning
+    pin(lockstep, "0-15 by lease", keep=False)
+    pin(lockstep, "0-15 by lease")
+    assert len(lockstep.warnings) == 2
 
 
 # Asked for by people
