@@ -21,14 +21,11 @@ from collections.abc import Collection, Iterable, Iterator
 
 from hive.actors.actor import DeleteFiles, Deliver, FilesDeleted, FilesListed, ListFiles, Turn
 from hive.actors.books import Books
-from hive.actors.configs import config_of
 from hive.actors.messages import Collect, Collected, Pin, Pinned, Refused
 from hive.actors.plans import LivePlan, path_to
 from hive.actors.runs import Run
-from hive.errors import UsageError
 from hive.planner.retention import Holding, deepest_state, given_up
 from hive.planner.search_plan import Place
-from hive.planner.space import segments
 from hive.storage.records import DoomedRecord, PinRecord
 from hive.storage.store import Store
 from hive.training.reports import written_by
@@ -111,8 +108,8 @@ class Upkeep:
             if run.record.plan == plan.name and not run.record.closed:
                 for place in self.asked(run):
                     found.update(deepest(plan, place), behind(plan, place))
-                for place in self.announced(plan, run):
-                    found.update(deepest(plan, place))
+        for place in set(plan.anticipation.reached()):
+            found.update(deepest(plan, place))
         return found
 
     def asked(self, run: Run) -> Iterator[Place]:
@@ -121,23 +118,6 @@ class Upkeep:
             want = run.wants.get((trial, step))
             if want is not None and trial not in run.released:
                 yield Place(want.node, step)
-
-    def announced(self, plan: LivePlan, run: Run) -> Iterator[Place]:
-        """How far each announced trial goes with the nodes that there are."""
-        horizon = max((place.step for place in plan.standings), default=0)
-        for announced in run.announced.values() if horizon else ():
-            try:
-                config = config_of(announced.config, plan.record.source.names)
-            except UsageError:
-                continue  # it means nothing, and is refused when it is asked for
-            lane = None if plan.record.merge else announced.trial
-            node, reached = None, 0
-            for segment in segments(config, horizon):
-                if (child := plan.tree.child(node, segment, lane)) is None:
-                    break
-                node, reached = child, segment.end
-            if node is not None:
-                yield Place(node.number, reached)
 
     def pinned(self) -> set[tuple[str, Place]]:
         """What is pinned, on all plans."""

@@ -36,7 +36,7 @@ from hive.planner.search_plan import Node, Place, SearchPlan, Wanter
 from hive.planner.sequences import Sequence
 from hive.planner.space import forms_key
 
-__all__ = ["FOLLOWED_MAX", "Anticipation"]
+__all__ = ["FOLLOWED_MAX", "FOREVER", "Anticipation"]
 
 FOLLOWED_MAX = 100
 """So many configs are followed when a batch is granted, some 2 ms; the others when the next one comes by."""
@@ -46,6 +46,9 @@ CONSIDERED_MAX = 100
 
 PRIOR_ASKED_ON, PRIOR_ANSWERED = 1, 4
 """What is taken for known of the chance before anything is."""
+
+FOREVER = 1 << 62
+"""In place of a step that never comes."""
 
 START = Place(-1, 0)
 """What all configs leave first, as if it were a place: they wait there for the roots."""
@@ -246,6 +249,32 @@ class Anticipation:
         return count
 
     # -- asking -------------------------------------------------------------------------------------------------
+
+    def reached(self) -> Iterator[Place]:
+        """Where the ways of announced configs end with the nodes that there are now, in no order; some more than once.
+        The step is `FOREVER` if a config never leaves its last node."""
+        for place, groups in self.waiting.items():
+            for key, group in groups.items():
+                if (node := self.behind(place, key)) is not None:
+                    yield from (self.walked(node, self.announced[wanter].config) for wanter in group)
+                elif place != START:
+                    yield place
+        yield from (Place(each.node, FOREVER) for each in self.announced.values() if each.step is None)
+
+    def walked(self, node: Node, config: Mapping[str, Sequence]) -> Place:
+        """Where the way of a config ends that goes through a node."""
+        while (step := end_at(config, node.start)) is not None:
+            child = self.behind(Place(node.number, step), key_at(config, step))
+            if child is None:
+                return Place(node.number, step)
+            node = child
+        return Place(node.number, FOREVER)
+
+    def behind(self, place: Place, key: str) -> Node | None:
+        """The node that those go into who wait under a place and a key; None if there is none yet."""
+        if place == START:
+            return self.plan.roots.get(key)
+        return self.plan.nodes[place.node].children.get((place.step, key))
 
     def boundaries(self, ends: Ends, passes: Collection[tuple[int, int]], lease: int, done: int = 0) -> list[Place]:
         """Where a batch should stop for a checkpoint besides where it must.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hive.planner.anticipation import CONSIDERED_MAX, FOLLOWED_MAX, Anticipation
+from hive.planner.anticipation import CONSIDERED_MAX, FOLLOWED_MAX, FOREVER, Anticipation
 from hive.planner.estimates import Estimates
 from hive.planner.running import Ends
 from hive.planner.search_plan import Place, SearchPlan, Standing, Wanter
@@ -66,6 +66,16 @@ def test_batch_stops_where_an_announced_config_leaves_its_way() -> None:
     desk = Desk()
     desk.announce(leaves(100), leaves(500, 700), leaves(1_000), leaves(2_000), STRAIGHT, {"lr": Constant(2)})
     assert desk.boundaries() == [100, 500]
+
+
+def test_ways_end_where_configs_leave_the_last_node_that_there_is() -> None:
+    desk = Desk()
+    desk.announce(leaves(100), leaves(100), leaves(100, 300), STRAIGHT, {"lr": Constant(2)})
+    for _ in range(2):
+        assert {*desk.anticipation.reached()} == {Place(0, 100), Place(0, FOREVER)}
+        desk.boundaries()
+    desk.add(leaves(100, 400))
+    assert {*desk.anticipation.reached()} == {Place(1, FOREVER), Place(1, 300), Place(0, FOREVER)}
 
 
 def test_nothing_is_anticipated_that_is_not_announced_or_was_let_go_of() -> None:

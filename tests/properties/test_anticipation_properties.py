@@ -10,7 +10,7 @@ from collections import Counter
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hive.planner.anticipation import Anticipation
+from hive.planner.anticipation import FOREVER, Anticipation
 from hive.planner.estimates import Estimates
 from hive.planner.running import Ends
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing, Wanter
@@ -69,6 +69,28 @@ def test_whatever_happened_it_is_known_how_many_leave_each_node_where(
     for wanter in list(anticipation.announced):
         anticipation.forget(wanter)
     assert (anticipation.leaving, anticipation.waiting, anticipation.entered) == ({}, {}, {})
+
+
+def end_of(plan: SearchPlan, config: Config) -> set[Place]:
+    """Where the way of a config ends with the nodes that there are; nothing if there is none."""
+    node: Node | None = None
+    end: set[Place] = set()
+    for segment in segments(config, BEYOND):
+        node = plan.child(node, segment, None)
+        if node is None:
+            break
+        end = {Place(node.number, FOREVER if segment.end == BEYOND else segment.end)}
+    return end
+
+
+@given(trials(), acts)
+def test_whatever_happened_it_is_known_where_the_ways_of_announced_configs_end(
+    pool: list[tuple[Config, int]], history: list[tuple[str, int]]
+) -> None:
+    anticipation = after(pool, history)
+    announced = anticipation.announced.values()
+    ends = set().union(*(end_of(anticipation.plan, dict(each.config)) for each in announced))
+    assert set(anticipation.reached()) == ends
 
 
 @given(trials(), acts, st.data())
