@@ -44,6 +44,8 @@ class Sharing:
     def settle(self, now: float, turn: Turn) -> None:
         """Give every idle trainer a batch, and every device that is free a trainer that could use one."""
         plans = [plan for plan in self.books.plans.values() if plan.tree.pending]
+        for plan in plans:
+            self.books.unsettled |= plan.paths.read_on()
         idle = {plan.name: self.books.staff.idle(plan.name, self.books.leases) for plan in plans}
         if not any(idle.values()) and not self.books.staff.unused(self.books.leases):
             return

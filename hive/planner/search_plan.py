@@ -14,7 +14,6 @@ coordinator, which changes it and writes each change down.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -133,7 +132,7 @@ class SearchPlan:
         promises: the places that granted batches will reach, with the lease that will.
         promised_by: the same, by lease.
         pending: the places of all requests, in order of first asking.
-        waiting: by run, how many of its wishes wait.
+        waiting: by run, the places of its wishes, in order of first asking, and how many of its trials wait there.
         listeners: lists to which the place of every change is added, for those who keep account of what is left.
         version: grows when what is left to train, or for which runs, may have changed in a way that a granted batch
             does not account for.
@@ -147,7 +146,7 @@ class SearchPlan:
         self.promises: dict[Place, int] = {}
         self.promised_by: dict[int, set[Place]] = {}
         self.pending: dict[Place, None] = {}
-        self.waiting: Counter[str] = Counter()
+        self.waiting: dict[str, dict[Place, int]] = {}
         self.listeners: list[list[Place]] = []
         self.version = 0
 
@@ -217,7 +216,9 @@ class SearchPlan:
             request = node.requests[place.step] = Request()
             self.pending[place] = None
         self.version += not request.wanted_by(wanter.run)
-        self.waiting[wanter.run] += wanter not in request.wanters
+        if wanter not in request.wanters:
+            places = self.waiting.setdefault(wanter.run, {})
+            places[place] = places.get(place, 0) + 1
         request.wanters[wanter] = order
         self.touch(place)
         return True
@@ -226,7 +227,7 @@ class SearchPlan:
         """Remove a wanter; the request goes with the last one. Nothing that was found is forgotten."""
         request = self.nodes[place.node].requests.get(place.step)
         if request is not None and request.wanters.pop(wanter, None) is not None:
-            self.no_longer(wanter.run)
+            self.no_longer(wanter.run, place)
             self.version += not request.wanted_by(wanter.run)
             self.touch(place)
             if not request.wanters:
@@ -241,14 +242,17 @@ class SearchPlan:
         self.touch(place)
         wanters = set(request.wanters) if request is not None else set()
         for wanter in wanters:
-            self.no_longer(wanter.run)
+            self.no_longer(wanter.run, place)
         return wanters
 
-    def no_longer(self, run: str) -> None:
+    def no_longer(self, run: str, place: Place) -> None:
         """One wish of a run waits no longer."""
-        self.waiting[run] -= 1
-        if not self.waiting[run]:
-            del self.waiting[run]
+        places = self.waiting[run]
+        places[place] -= 1
+        if not places[place]:
+            del places[place]
+            if not places:
+                del self.waiting[run]
 
     def touch(self, place: Place) -> None:
         """Something changed at a place."""

@@ -18,9 +18,16 @@ from hive.planner.stage_tree import Stage
 
 __all__ = ["SharedPaths"]
 
+READ_MAX = 1_000
+"""Wishes that a new frontier reads for one decision: some 40 ms."""
+
 
 class SharedPaths:
-    """The frontiers of a plan: one of all wishes, and one of each study while there are several.
+    """The frontiers of a plan: one of all wishes, and one of each study once there are several, for as long as it waits
+    for something.
+
+    The study that was alone may have a million wishes when a second one comes. Its own frontier reads them bit by bit,
+    the oldest first, so that no decision waits for that. Meanwhile its batches are the longest of what was read.
 
     Args:
         plan: the plan.
@@ -29,6 +36,7 @@ class SharedPaths:
 
     Attributes:
         all: the frontier of all wishes.
+        unread: by frontier that is new, the wishes of its study that it does not know yet, the oldest last.
     """
 
     def __init__(self, plan: SearchPlan, estimates: Estimates, study_of: Callable[[str], str]) -> None:
@@ -38,6 +46,7 @@ class SharedPaths:
         self.all = Frontier(plan, estimates)
         self.own: dict[str, Frontier] = {}
         self.study: dict[Frontier, str] = {}
+        self.unread: dict[Frontier, list[Place]] = {}
         self.at: dict[int, set[Frontier]] = {}
         self.changed: set[Frontier] = set()
         self.beginning: set[Frontier] = set()
@@ -54,7 +63,7 @@ class SharedPaths:
         """By study, the frontier of its wishes; of those only that wait for something."""
         if self.heard:
             waiting = {self.study_of(run) for run in self.plan.waiting}
-            if len(waiting) > 1:
+            if len(waiting) > 1 or waiting.intersection(self.study.values()):
                 self.pass_on()
                 self.keep(waiting)
             else:
@@ -83,20 +92,38 @@ class SharedPaths:
                 self.changed.discard(frontier)
                 if frontier is not self.all:
                     del self.study[frontier]
+                    self.unread.pop(frontier, None)
                     frontier.close()
-        for study, wished in self.wished(studies - self.own.keys()).items():
-            frontier = self.own[study] = Frontier(self.plan, self.estimates, self.belongs_to(study), wished, self.at)
+        for study in sorted(studies - self.own.keys()):
+            frontier = self.own[study] = Frontier(self.plan, self.estimates, self.belongs_to(study), (), self.at)
             self.study[frontier] = study
-            self.changed.add(frontier)
+            self.unread[frontier] = self.wished(study)[::-1]
+            self.read(frontier)
 
-    def wished(self, studies: Set[str]) -> dict[str, list[Place]]:
-        """Where the wishes of these studies wait."""
-        found: dict[str, list[Place]] = {study: [] for study in studies}
-        for place in self.plan.pending if found else ():
-            for wanter in self.plan.nodes[place.node].requests[place.step].wanters:
-                if (study := self.study_of(wanter.run)) in found:
-                    found[study].append(place)
-        return found
+    def wished(self, study: str) -> list[Place]:
+        """Where the wishes of a study wait, those of each run in order of asking."""
+        runs = [run for run in self.plan.waiting if self.study_of(run) == study]
+        return [place for run in runs for place in self.plan.waiting[run]]
+
+    def read(self, frontier: Frontier) -> None:
+        """Let a new frontier know more of its study's wishes."""
+        unread = self.unread[frontier]
+        frontier.touched += unread[-READ_MAX:]
+        del unread[-READ_MAX:]
+        if not unread:
+            del self.unread[frontier]
+        self.changed.add(frontier)
+
+    def read_on(self) -> bool:
+        """Once for each decision: let new frontiers know more, and enough for somebody to begin something if anything
+        can be begun. Returns whether there is more to know."""
+        self.frontiers()
+        while self.unread:
+            for frontier in list(self.unread):
+                self.read(frontier)
+            if self.studies() or self.all.longest() is None:
+                break
+        return bool(self.unread)
 
     def belongs_to(self, study: str) -> Callable[[str], bool]:
         """Whether a run is one of a study."""

@@ -9,6 +9,7 @@ import pytest
 from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.messages import SessionBeat, StartTrainer, StopLease, TrainerExited
 from hive.actors.sharing import TURN_S
+from hive.planner import shared_paths
 from hive.planner.sequences import Constant
 from hive.planner.space import Config
 from hive.storage.records import RunRecord
@@ -50,6 +51,19 @@ def test_study_of_short_paths_is_not_starved_by_one_of_long_paths() -> None:
     trainer = lockstep.trainer()
     paid = [work(lockstep, trainer) for _ in range(7)]
     assert paid == ["first", *["second"] * 4, "first", "first"]
+
+
+def test_large_study_is_known_in_full_some_decisions_after_another_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shared_paths, "READ_MAX", 1)
+    lockstep = two_studies()
+    ask_many(lockstep, "first", 20, LONG)
+    trainer = lockstep.trainer()
+    ask_many(lockstep, "second", 1, SHORT, first=200)
+    assert [work(lockstep, trainer) for _ in range(3)] == ["first", "second", "first"]
+    paths = lockstep.books.plans["key-1"].paths
+    assert paths.unread
+    lockstep.wait(20.0)
+    assert not paths.unread
 
 
 def test_trainer_time_is_shared_by_weight() -> None:

@@ -10,9 +10,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hive.planner import shared_paths
 from hive.planner.critical_path import next_batch
 from hive.planner.estimates import Estimates
 from hive.planner.frontier import Frontier
@@ -81,6 +83,11 @@ class History:
             batch = self.shared.take(self.draw.draw(st.sampled_from(studies)), self.place())
             self.leases += 1
             self.plan.promise(self.leases, [stage.place for stage in batch if stage.boundary])
+
+    def read_on(self) -> None:
+        self.shared.read_on()
+        anything = any(stage.ready for stage in build(self.plan))
+        assert bool(self.shared.studies()) == anything, "somebody can begin if anything can be begun"
 
     def promise(self) -> None:
         place = self.place()
@@ -161,6 +168,23 @@ def test_frontier_is_the_stage_tree_after_every_change(draw: st.DataObject) -> N
         for study, frontier in history.shared.frontiers().items():
             counts = all_count if frontier is history.shared.all else (lambda run, study=study: study_of(run) == study)
             assert_agrees(frontier, build(history.plan, counts), held, near)
+
+
+@often
+@given(st.data())
+def test_frontier_that_was_read_bit_by_bit_is_the_stage_tree_in_the_end(draw: st.DataObject) -> None:
+    history = History(draw)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shared_paths, "READ_MAX", 1)
+        for _ in range(history.number(1, 25)):
+            draw.draw(st.sampled_from((*ACTS, History.grant, History.read_on)))(history)
+        while history.shared.read_on():
+            pass
+        tree = build(history.plan)
+        assert history.shared.ready == sum(stage.ready for stage in tree)
+        for study, frontier in history.shared.frontiers().items():
+            counts = all_count if frontier is history.shared.all else (lambda run, study=study: study_of(run) == study)
+            assert_agrees(frontier, build(history.plan, counts), None, [])
 
 
 @often
