@@ -1,7 +1,7 @@
 """What does it save to leave checkpoints where announced trials could branch, under asynchronous halving?
 
 The real coordinator on a clock of its own: 40 trainers that train nothing, tuners that promote. The spaces are those of
-the Hippo paper (tests/data/spaces.json); a step takes what it took there (107 s an epoch of ResNet-56, 114 of
+the Hippo paper (hive/simulation/spaces.json); a step takes what it took there (107 s an epoch of ResNet-56, 114 of
 MobileNetV2, 36 of ResNet-20, 0.7 s a step of BERT), a checkpoint 5 s, a start from one 5 s. The tuner is ASHA
 (promotion, reduction 4, rungs at 15, 60 and 120 of 120 steps, alike for others) over the trials in drawn order; quality
 is drawn, and optimizer and weight decay dominate it. It asks in two ways:
@@ -66,7 +66,7 @@ from hive.planner.space import Config, GridSpace, segments
 from hive.storage.memory_store import MemoryStore
 from hive.storage.records import CheckpointFile, RunCounts, TrainerSource
 
-SPACES = json.loads((Path(__file__).parents[1] / "tests/data/spaces.json").read_text(encoding="utf-8"))
+SPACES = json.loads((Path(__file__).parents[1] / "hive/simulation/spaces.json").read_text(encoding="utf-8"))
 
 TRAINERS = 40
 REDUCTION = 4

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import AsyncIterator, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from hive.actors.actor import Called, Silence
 from hive.actors.messages import Opened, OpenRun, Refused, RunState, Told, ToldTime
@@ -20,9 +20,32 @@ from hive.storage.records import RunCounts
 
 if TYPE_CHECKING:
     from hive.actors.runtime import Runtime
-    from hive.study import Study
 
 __all__ = ["Link", "Way", "first_of"]
+
+
+class Subject(Protocol):
+    """What a run is about: a `Study`, or what stands for one."""
+
+    @property
+    def name(self) -> str:
+        """What people call it."""
+        ...
+
+    @property
+    def metric(self) -> str:
+        """What ranks trials."""
+        ...
+
+    @property
+    def mode(self) -> Literal["min", "max"]:
+        """Whether less or more of it is better."""
+        ...
+
+    def opening(self, names: tuple[str, ...]) -> OpenRun:
+        """The run's first message. `names`: of the hyper-parameters."""
+        ...
+
 
 Way = Callable[[OpenRun, Session, Callable[[Any], None]], contextlib.AbstractAsyncContextManager["Runtime"]]
 """How a session reaches its coordinator: (opening, session, deliver) -> its runtime, started."""
@@ -42,7 +65,7 @@ class Link:
         shown: told how the run stands.
     """
 
-    def __init__(self, study: Study, say: Callable[[str], None]) -> None:
+    def __init__(self, study: Subject, say: Callable[[str], None]) -> None:
         self.study = study
         self.say = say
         self.shown: Callable[[RunState], None] = lambda _: None

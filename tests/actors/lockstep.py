@@ -54,7 +54,7 @@ from hive.planner.sequences import Constant, MultiStep
 from hive.planner.space import Config
 from hive.storage.memory_store import MemoryStore
 from hive.storage.records import CheckpointFile
-from tests.actors.fake_cluster import asked, opening
+from tests.actors.clients import asked, opening
 
 M = TypeVar("M", bound=Message)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hive.actors.messages import Amend, Amended, LeaseEnded, Noted, StopLease
 from hive.planner.stage_tree import build
-from tests.actors.fake_cluster import assert_adds_up
+from tests.actors.clients import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, HandTrainer, Lockstep, busy, stages, told
 
 

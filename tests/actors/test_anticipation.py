@@ -5,7 +5,7 @@ from __future__ import annotations
 from hive.actors.messages import Amend
 from hive.planner.sequences import Constant, MultiStep
 from hive.planner.space import Config
-from tests.actors.fake_cluster import assert_adds_up
+from tests.actors.clients import assert_adds_up
 from tests.actors.lockstep import OTHER, STRAIGHT, HandTrainer, Lockstep, opened, stages, told
 
 

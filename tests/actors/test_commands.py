@@ -6,7 +6,7 @@ import pytest
 
 from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.messages import Refused, RunState, SessionBeat, Status, StatusQuery, StudyCommand, StudyDone
-from tests.actors.fake_cluster import assert_adds_up
+from tests.actors.clients import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, HandTrainer, Lockstep, busy, stages, told
 
 

@@ -14,7 +14,7 @@ from hive.actors.messages import (
     TrainerBeat,
 )
 from hive.storage.records import LeaseRecord
-from tests.actors.fake_cluster import opening
+from tests.actors.clients import opening
 from tests.actors.lockstep import STRAIGHT, Lockstep, busy, told
 
 

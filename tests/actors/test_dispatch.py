@@ -20,7 +20,7 @@ from hive.actors.messages import (
 from hive.planner.search_plan import Place
 from hive.planner.sequences import MultiStep
 from hive.storage.records import LossRecord
-from tests.actors.fake_cluster import assert_adds_up
+from tests.actors.clients import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, TWICE_DROPPED, Lockstep, busy, opened, stages, told
 
 

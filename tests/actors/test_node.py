@@ -31,7 +31,7 @@ from hive.actors.messages import (
 )
 from hive.actors.node import NodeActor, TrainerOrder
 from hive.storage.records import CheckpointFolder
-from tests.actors.fake_cluster import SOURCE
+from tests.actors.clients import SOURCE
 
 BEAT = TimerFired("beat")
 

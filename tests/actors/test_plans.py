@@ -13,7 +13,7 @@ from hive.planner.sequences import Constant, Exponential, MultiStep, Sequence
 from hive.planner.stage_tree import build
 from hive.storage.records import CheckpointFile, LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 from hive.storage.store import Put
-from tests.actors.fake_cluster import SOURCE
+from tests.actors.clients import SOURCE
 
 STRAIGHT, DROPPED = Constant(1), MultiStep(1, [10], 0.1)
 FILE = CheckpointFile("key-1/file", 1)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from hypothesis import given
 
 from hive.actors.messages import Told, ToldTime
-from tests.actors.fake_cluster import Client, Cluster, assert_adds_up
-from tests.actors.fake_job import World, expected_digest
+from hive.simulation.jobs import ValuesModel, World, expected_digest
+from tests.actors.clients import Client, Cluster, assert_adds_up
 from tests.actors.test_swarm import CONFIGS, Swarm, crash_at, seeds, third
 
 RUNGS = (2, 4, 8)
@@ -102,7 +102,7 @@ class Killed:
         self.journals.append(told(self.search.client))
         self.cluster.kill(self.search.client)
         self.search = None
-        self.cluster.wire.later(self.random.random() * 6, self.start)
+        self.cluster.simulator.later(self.random.random() * 6, self.start)
 
 
 def killed_in(swarm: Swarm) -> Killed:
@@ -111,7 +111,7 @@ def killed_in(swarm: Swarm) -> Killed:
     for _ in range(swarm.random.randint(1, 5)):
         swarm.sometime(killed.kill)
     swarm.run()
-    swarm.cluster.wire.run(lambda: killed.search is not None and killed.search.over)
+    swarm.cluster.simulator.run(lambda: killed.search is not None and killed.search.over)
     swarm.cluster.finish()
     return killed
 
@@ -127,7 +127,7 @@ def test_killed_search_is_told_the_same_again_and_goes_on(seed: int) -> None:
         assert told(client)[: len(journal)] == journal
     for answer in client.answers:
         assert answer.digest == expected_digest(CONFIGS[answer.trial % len(CONFIGS)], answer.step)
-    books = swarm.cluster.coordinator.books
+    books = swarm.cluster.books
     for name in killed.runs:
         if name in books.runs:
             assert books.runs[name].record.closed == (name != client.run)
@@ -140,8 +140,8 @@ def test_killed_search_is_told_the_same_again_and_goes_on(seed: int) -> None:
 def test_killed_search_trains_no_step_twice_that_was_not_lost(seed: int) -> None:
     swarm = Swarm(seed)
     killed = killed_in(swarm)
-    swarm.cluster.wire.run_for(5.0)
-    books = swarm.cluster.coordinator.books
+    swarm.cluster.simulator.run_for(5.0)
+    books = swarm.cluster.books
     counts = [books.runs[name].record.counts for name in killed.runs if name in books.runs]
     distinct = sum(plan.tree.trained_steps() for plan in books.plans.values())
     repeated = sum(count.late_branch + count.failure + count.evicted for count in counts)
@@ -154,16 +154,16 @@ def test_coordinator_may_crash_at_every_single_turn_of_a_replay() -> None:
     for before_commit in (True, False):
         turns, finished = 0, False
         while not finished:
-            cluster = Cluster(devices=1, world=World(step_s=0.05))
+            cluster = Cluster(devices=1, world=World(ValuesModel(0.05)))
             search = Search(cluster.open("first", study="search"))
             search.begin(4)
-            cluster.wire.run(lambda client=search.client: len(client.journal) >= 5)  # type: ignore[misc]
+            cluster.simulator.run(lambda client=search.client: len(client.journal) >= 5)  # type: ignore[misc]
             journal = told(search.client)
             cluster.kill(search.client)
-            cluster.wire.after_turn = crash_at(cluster, turns, before_commit)
+            cluster.simulator.after_turn = crash_at(cluster, turns, before_commit)
             again = Search(cluster.open("again", study="search"))
             again.begin(4)
-            cluster.wire.run(lambda search=again: search.over)  # type: ignore[misc]
+            cluster.simulator.run(lambda search=again: search.over)  # type: ignore[misc]
             assert told(again.client)[: len(journal)] == journal
             assert_adds_up(cluster.counts(again.client))
             finished = cluster.crashes == 0

@@ -1,4 +1,7 @@
-"""The driver: commits come before everything else, and a hub carries messages within a process."""
+"""The driver of real life, in what no other has: many turns in one commit, a folder, threads, a hub within a process.
+
+What all drivers owe their actors is in test_drivers.py.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +10,6 @@ import threading
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from hive.actors.actor import (
     Called,
@@ -21,12 +22,8 @@ from hive.actors.actor import (
     FilesListed,
     ListFiles,
     Quiet,
-    Received,
-    Send,
-    StartTimer,
-    TimerFired,
 )
-from hive.actors.messages import Message, Noted, StatusQuery
+from hive.actors.messages import Message, Noted
 from hive.actors.runtime import Hub, Runtime
 from hive.errors import StoreError
 from hive.storage.folders import LocalFolder
@@ -122,20 +119,6 @@ def test_runtime_tells_its_actor_once_when_all_that_had_come_is_handled() -> Non
     assert actor.events == [Called(0), Called(1), Called(2), Quiet(), Called(3), Quiet()]
 
 
-def test_runtime_fails_and_says_nothing_when_a_commit_fails() -> None:
-    log: list[str] = []
-
-    async def work() -> None:
-        runtime = Runtime(Scripted(counted), Hub().network("a"), store=LoggedStore(log, True), deliver=log.append)
-        runtime.start()
-        runtime.post(Called(1))
-        with pytest.raises(StoreError, match="disk is full"):
-            await runtime.failed
-
-    run(work())
-    assert log == []
-
-
 def test_runtime_shows_its_actor_a_time_that_never_goes_back() -> None:
     clock = iter([5.0, 7.0, 6.0, 8.0])
     actor = Scripted(lambda event: [])
@@ -205,26 +188,6 @@ def test_runtime_says_why_a_folder_cannot_be_listed(tmp_path: Path) -> None:
     assert actor.events[2] == Called(FilesListed(error=reason))
 
 
-def test_timer_of_the_same_name_is_replaced() -> None:
-    async def work() -> None:
-        done = asyncio.get_running_loop().create_future()
-
-        def script(event: Event) -> Sequence[Effect]:
-            if isinstance(event, TimerFired):
-                done.set_result(event.name)
-                return []
-            return [StartTimer("beat", 3600.0), StartTimer("beat", 0.0)]
-
-        runtime = Runtime(Scripted(script), Hub().network("a"))
-        runtime.start()
-        runtime.post(Called(1))
-        assert await done == "beat"
-        assert len(runtime.timers) == 1
-        runtime.close()
-
-    run(work())
-
-
 def test_event_from_another_thread_wakes_the_loop() -> None:
     async def work() -> None:
         heard = asyncio.get_running_loop().create_future()
@@ -246,17 +209,3 @@ def test_hub_carries_messages_between_members_and_drops_those_for_nobody() -> No
     two.close()
     one.send("two", Noted(5))
     assert heard == [("one", Noted(3))]
-
-
-def test_runtime_hands_its_actor_what_the_network_brings(tmp_path: Path) -> None:
-    async def work() -> None:
-        hub, heard = Hub(), asyncio.get_running_loop().create_future()
-        asker = hub.network("asker")
-        asker.attach(lambda sender, message: heard.set_result((sender, message)))
-        actor = Scripted(lambda event: [Send(event.sender, Noted(1))] if isinstance(event, Received) else [])
-        Runtime(actor, hub.network("actor")).start()
-        asker.send("actor", StatusQuery())
-        assert await heard == ("actor", Noted(1))
-        assert actor.events == [Received("asker", StatusQuery()), Quiet()]
-
-    run(work())

@@ -32,7 +32,7 @@ from hive.actors.messages import (
 )
 from hive.actors.session import AnnounceCall, AskCall, AskTimeCall, CloseCall, ReleaseCall, Session
 from hive.storage.records import RunCounts
-from tests.actors.fake_cluster import opening
+from tests.actors.clients import opening
 
 BEAT = TimerFired("beat")
 OPENED = Opened("run", "key-1")

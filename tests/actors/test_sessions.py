@@ -17,7 +17,7 @@ from hive.actors.messages import (
     StartTrainer,
     Told,
 )
-from tests.actors.fake_cluster import asked, assert_adds_up, opening
+from tests.actors.clients import asked, assert_adds_up, opening
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, Lockstep, busy, opened, stages, told
 
 

@@ -7,7 +7,7 @@ from hive.actors.leases import LeaseTable
 from hive.actors.messages import Message, NodeBeat, NodeWelcome, RetireTrainer, Slot, StartTrainer, TrainerBeat
 from hive.actors.staff import Staff
 from hive.storage.records import CheckpointFolder, LeaseRecord, PlanRecord
-from tests.actors.fake_cluster import SOURCE
+from tests.actors.clients import SOURCE
 
 FOLDER = CheckpointFolder("folder", "root")
 

@@ -11,7 +11,7 @@ from hive.actors.replay import QUIET_BEATS
 from hive.actors.succession import ABANDONED_S
 from hive.planner.space import Config
 from hive.storage.records import AnnouncementRecord, AnswerRecord, HeldRecord
-from tests.actors.fake_cluster import assert_adds_up, opening
+from tests.actors.clients import assert_adds_up, opening
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, HandTrainer, Lockstep
 
 CONFIGS: list[Config] = [STRAIGHT, DROPPED, OTHER]

@@ -14,17 +14,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive.actors.coordinator import CoordinatorSettings
+from hive.actors.faults import Storm
 from hive.actors.messages import Collect, CurveQuery, Curves, Told
 from hive.actors.session import Session
+from hive.actors.simulator import BEGAN, CLEAR
 from hive.planner.sequences import Constant, MultiStep, Piecewise
 from hive.planner.space import Config
 from hive.planner.stage_tree import build
+from hive.simulation.jobs import ValuesModel, World, expected_digest
 from hive.storage.records import StandingRecord
-from tests.actors.fake_cluster import Client, Cluster, assert_adds_up
-from tests.actors.fake_job import World, expected_digest
-from tests.actors.fake_wire import Faults
+from tests.actors.clients import Client, Cluster, assert_adds_up
 
 TROUBLE_S = 60.0
+
+
+def storm(drop: float, repeat: float, late: float, late_s: float, lasts_s: float) -> Storm:
+    return Storm(drop, repeat, late, late_s, until=BEGAN + lasts_s)
+
 
 seeds = st.integers(0, 2**32)
 third = settings(max_examples=max(1, settings().max_examples // 3))
@@ -38,7 +44,7 @@ class Swarm:
         self.tame = self.random.random() < 0.2
         self.cluster = Cluster(
             seed,
-            faults=None if self.tame else self.faults(),
+            weather=CLEAR if self.tame else self.weather(),
             devices=self.random.randint(1, 3),
             nodes=self.random.randint(1, 2),
             world=world or self.world(),
@@ -48,14 +54,14 @@ class Swarm:
         self.configs: dict[tuple[str, int], Config] = {}
         self.trainings = 0
 
-    def faults(self) -> Faults:
+    def weather(self) -> Storm:
         draw = self.random.choice
-        return Faults(draw([0, 0.1, 0.3]), draw([0, 0.2]), draw([0, 0.3, 0.8]), draw([0.5, 5, 20]), TROUBLE_S)
+        return storm(draw([0, 0.1, 0.3]), draw([0, 0.2]), draw([0, 0.3, 0.8]), draw([0.5, 5, 20]), TROUBLE_S)
 
     def world(self) -> World:
         draw = self.random.choice
         return World(
-            step_s=draw([0.01, 0.3, 1.0]), checkpoint_every=draw([None, 2, 3]), eval_every=draw([None, None, 1])
+            ValuesModel(draw([0.01, 0.3, 1.0])), checkpoint_every=draw([None, 2, 3]), eval_every=draw([None, None, 1])
         )
 
     def settings(self) -> CoordinatorSettings:
@@ -90,7 +96,7 @@ class Swarm:
         return client
 
     def sometime(self, happen: Callable[[], None]) -> None:
-        self.cluster.wire.later(self.random.random() * TROUBLE_S * 0.9, happen)
+        self.cluster.simulator.later(self.random.random() * TROUBLE_S * 0.9, happen)
 
     # -- what goes wrong ------------------------------------------------------------------------------------------
 
@@ -110,48 +116,49 @@ class Swarm:
             self.sometime(self.random.choice(kinds))
 
     def crash(self, down_s: float = 0.0) -> None:
-        if "coordinator" in self.cluster.wire.hosts:
+        if "coordinator" in self.cluster.simulator.hosts:
             self.cluster.crash_coordinator(down_s)
 
     def long_crash(self) -> None:
         self.crash(down_s=8.0)
 
     def crash_before(self) -> None:
-        self.cluster.wire.crash_next["coordinator"] = True
+        self.cluster.simulator.crash_next["coordinator"] = 0
 
     def crash_after(self) -> None:
-        self.cluster.wire.crash_next["coordinator"] = False
+        self.cluster.simulator.crash_next["coordinator"] = 1
 
     def kill_trainer(self) -> None:
         if self.cluster.trainers():
             self.cluster.kill_trainer(self.random.choice(self.cluster.trainers()))
 
     def kill_node(self) -> None:
-        if "node0" in self.cluster.wire.hosts:
+        if "node0" in self.cluster.simulator.hosts:
             self.cluster.kill_node("node0")
-            self.cluster.wire.later(self.random.random() * 10, lambda: self.cluster.start_node("node0"))
+            self.cluster.simulator.later(self.random.random() * 10, lambda: self.cluster.start_node("node0"))
 
     def collect(self) -> None:
-        self.cluster.wire.send("person", "coordinator", Collect())
+        self.cluster.simulator.send("person", "coordinator", Collect())
 
     # -- what must hold -------------------------------------------------------------------------------------------
 
     def run(self) -> None:
         self.trouble()
-        self.cluster.wire.after_turn = self.check_paths
-        self.cluster.wire.run_for(TROUBLE_S)
+        self.cluster.simulator.after_turn = self.check_paths
+        self.cluster.simulator.run_for(TROUBLE_S)
         self.cluster.finish(limit_s=400.0)
 
     def check_paths(self, name: str) -> None:
         """After each turn of the coordinator: what it would grant is what a tree made anew says."""
         if name == "coordinator":
-            for plan in self.cluster.coordinator.books.plans.values():
+            for plan in self.cluster.books.plans.values():
                 tree = build(plan.tree)
                 assert plan.paths.ready == sum(stage.ready for stage in tree)
                 assert sorted(plan.paths.all.stages()) == sorted((stage.place, stage.start) for stage in tree)
             for record in self.cluster.store.scan(StandingRecord):
                 file = record.checkpoint
                 assert file is None or file.name in self.cluster.world.checkpoints, "what a record names is there"
+            assert self.cluster.coordinator is not None
             upkeep = self.cluster.coordinator.upkeep
             enough = not 0 < upkeep.bytes_max < upkeep.bytes
             assert enough or upkeep.size(upkeep.fixed()) == upkeep.bytes, "what is too much must stay"
@@ -182,10 +189,10 @@ def test_files_that_no_record_names_are_gone_once_somebody_collects(seed: int) -
     swarm = Swarm(seed)
     swarm.open("run")
     swarm.run()
-    wire = swarm.cluster.wire
-    wire.run(lambda: not swarm.cluster.busy() and not swarm.cluster.coordinator.books.leases.leases)
+    simulator = swarm.cluster.simulator
+    simulator.run(lambda: not swarm.cluster.busy() and not swarm.cluster.books.leases.leases)
     swarm.collect()
-    wire.run_for(5.0)
+    simulator.run_for(5.0)
     assert set(swarm.cluster.world.checkpoints) == {
         record.checkpoint.name for record in swarm.cluster.store.scan(StandingRecord) if record.checkpoint is not None
     }
@@ -224,12 +231,12 @@ def test_released_and_closed_runs_leave_nothing_running_and_others_their_answers
     def let_go() -> None:
         leaves.release(*range(5))
 
-    swarm.cluster.wire.later(TROUBLE_S, let_go)
-    swarm.cluster.wire.later(TROUBLE_S, closes.close)
+    swarm.cluster.simulator.later(TROUBLE_S, let_go)
+    swarm.cluster.simulator.later(TROUBLE_S, closes.close)
     swarm.run()
-    swarm.cluster.wire.run_for(30.0)
+    swarm.cluster.simulator.run_for(30.0)
     assert not swarm.cluster.busy()
-    assert not swarm.cluster.coordinator.books.leases.leases
+    assert not swarm.cluster.books.leases.leases
     assert not stays.waiting
     assert swarm.cluster.run_of(closes) is not None
     for client in (stays, leaves, closes):
@@ -243,7 +250,7 @@ def test_user_code_that_raises_fails_the_same_requests_whatever_else_goes_wrong(
     def raises(where: str, values: dict[str, object], step: int) -> str | None:
         return "Boom" if where == "train" and values["lr"] == 0.01 and step >= 6 else None
 
-    swarm = Swarm(seed, World(step_s=0.2, raises=raises))
+    swarm = Swarm(seed, World(ValuesModel(0.2), raises=raises))
     client = swarm.open("run")
     swarm.run()
     for answer in client.answers:
@@ -256,12 +263,14 @@ def test_user_code_that_raises_fails_the_same_requests_whatever_else_goes_wrong(
 @given(seeds)
 def test_what_is_asked_together_is_trained_once_whenever_the_trainers_come(seed: int) -> None:
     draw = random.Random(seed)
-    cluster = Cluster(seed, devices=draw.randint(1, 3), nodes=0, world=World(step_s=draw.choice([0.01, 0.3, 1.0])))
+    cluster = Cluster(
+        seed, devices=draw.randint(1, 3), nodes=0, world=World(ValuesModel(draw.choice([0.01, 0.3, 1.0])))
+    )
     swarm = Swarm(seed, World())
     client = cluster.open()
     client.ask(*[(trial, config, draw.randint(1, 14)) for trial, config in enumerate(swarm.pool)])
     for number in range(2):
-        cluster.wire.later(draw.random() * 10, lambda number=number: cluster.start_node(f"node{number}"))  # type: ignore[misc]
+        cluster.simulator.later(draw.random() * 10, lambda number=number: cluster.start_node(f"node{number}"))  # type: ignore[misc]
     cluster.finish()
     counts = cluster.counts(client)
     assert counts.late_branch == 0
@@ -282,10 +291,10 @@ def asked_all(cluster: Cluster, run: str = "run", steps: int = 10) -> Client:
 def test_same_seed_gives_the_same_messages_at_the_same_times() -> None:
     said = []
     for _ in range(2):
-        cluster = Cluster(5, faults=Faults(0.2, 0.2, 0.3, 5.0, 30.0))
+        cluster = Cluster(5, weather=storm(0.2, 0.2, 0.3, 5.0, 30.0))
         asked_all(cluster)
         cluster.finish()
-        said.append((cluster.wire.now, cluster.wire.sent))
+        said.append((cluster.simulator.now, cluster.simulator.sent))
     assert said[0] == said[1]
 
 
@@ -316,7 +325,7 @@ def test_coordinator_may_crash_at_every_single_turn() -> None:
         turns, finished = 0, False
         while not finished:
             cluster = Cluster(devices=1)
-            cluster.wire.after_turn = crash_at(cluster, turns, before_commit)
+            cluster.simulator.after_turn = crash_at(cluster, turns, before_commit)
             client = cluster.open()
             client.ask((0, CONFIGS[0], 5), (1, CONFIGS[1], 7))
             cluster.finish()
@@ -335,14 +344,14 @@ def crash_at(cluster: Cluster, turn: int, before_commit: bool) -> Callable[[str]
         nonlocal count
         if name == "coordinator":
             if count == turn:
-                cluster.wire.crash_next["coordinator"] = before_commit
+                cluster.simulator.crash_next["coordinator"] = 0 if before_commit else 1
             count += 1
 
     return after_turn
 
 
 def test_tuner_that_asks_on_from_each_answer_is_served_through_crashes() -> None:
-    cluster = Cluster(3, faults=Faults(0.2, 0.2, 0.2, 3.0, 60.0))
+    cluster = Cluster(3, weather=storm(0.2, 0.2, 0.2, 3.0, 60.0))
     client = cluster.open()
 
     def go_on(told: Told) -> None:
@@ -352,25 +361,25 @@ def test_tuner_that_asks_on_from_each_answer_is_served_through_crashes() -> None
     client.on_told = go_on
     client.ask(*[(trial, config, 3) for trial, config in enumerate(CONFIGS)])
     for after_s in (2.0, 5.0, 9.0):
-        cluster.wire.later(after_s, cluster.crash_coordinator)
+        cluster.simulator.later(after_s, cluster.crash_coordinator)
     cluster.finish()
     assert sorted((a.trial, a.step) for a in client.answers) == [(t, s) for t in range(4) for s in (3, 6, 9, 12)]
     assert_adds_up(cluster.counts(client))
 
 
 def test_run_whose_session_falls_silent_is_paused_and_resumed_when_it_speaks() -> None:
-    cluster = Cluster(settings=CoordinatorSettings(session_lease_s=5.0), world=World(step_s=1.0))
+    cluster = Cluster(settings=CoordinatorSettings(session_lease_s=5.0), world=World(ValuesModel(1.0)))
     client = asked_all(cluster, steps=30)
-    cluster.wire.run_for(10.0)
-    silent = cluster.wire.hosts.pop(client.host.name)
-    cluster.wire.run_for(20.0)
+    cluster.simulator.run_for(10.0)
+    silent = cluster.simulator.hosts.pop(client.host.name)
+    cluster.simulator.run_for(20.0)
     assert not cluster.busy()
     trained = cluster.world.trained
-    cluster.wire.run_for(20.0)
+    cluster.simulator.run_for(20.0)
     assert cluster.world.trained == trained
-    cluster.wire.hosts[silent.name] = silent
+    cluster.simulator.hosts[silent.name] = silent
     assert isinstance(silent.actor, Session)
-    cluster.wire.carry_out(silent, silent.actor.start(cluster.wire.now))
+    cluster.simulator.carry_out(silent, silent.actor.start(cluster.simulator.now))
     cluster.finish()
     assert len(client.answers) == 4
     assert_adds_up(cluster.counts(client))
@@ -378,13 +387,13 @@ def test_run_whose_session_falls_silent_is_paused_and_resumed_when_it_speaks() -
 
 
 def test_trainer_that_dies_again_and_again_fails_its_requests_with_its_last_words() -> None:
-    cluster = Cluster(settings=CoordinatorSettings(attempts_max=3), world=World(step_s=1.0))
+    cluster = Cluster(settings=CoordinatorSettings(attempts_max=3), world=World(ValuesModel(1.0)))
     client = cluster.open()
     client.ask((0, CONFIGS[0], 10))
     for _ in range(3):
-        cluster.wire.run(lambda: bool(cluster.busy()))
+        cluster.simulator.run(lambda: bool(cluster.busy()))
         cluster.kill_trainer(cluster.busy()[0], code=-9, tail="out of memory")
-        cluster.wire.run(lambda: not cluster.busy())
+        cluster.simulator.run(lambda: not cluster.busy())
     cluster.finish()
     (answer,) = client.answers
     assert answer.error is not None
@@ -408,16 +417,16 @@ def test_class_that_cannot_be_imported_is_told_to_all_who_wait() -> None:
     client = asked_all(cluster)
     cluster.finish()
     assert [answer.error for answer in client.answers] == ["ImportError: toy"] * 4
-    cluster.wire.run_for(5.0)
+    cluster.simulator.run_for(5.0)
     assert not cluster.trainers()
 
 
 def test_node_manager_that_comes_back_has_new_trainers_that_go_on() -> None:
-    cluster = Cluster(world=World(step_s=0.6))
+    cluster = Cluster(world=World(ValuesModel(0.6)))
     client = asked_all(cluster, steps=30)
-    cluster.wire.run_for(12.0)
+    cluster.simulator.run_for(12.0)
     cluster.kill_node("node0")
-    cluster.wire.later(3.0, lambda: cluster.start_node("node0"))
+    cluster.simulator.later(3.0, lambda: cluster.start_node("node0"))
     cluster.finish()
     counts = cluster.counts(client)
     assert 0 < counts.failure <= cluster.world.trained - counts.steps_distinct
@@ -430,7 +439,7 @@ def test_dead_node_manager_s_trainers_get_no_more_batches() -> None:
     first = asked_all(cluster)
     cluster.finish()
     cluster.kill_node("node1")
-    cluster.wire.run_for(10.0)
+    cluster.simulator.run_for(10.0)
     second = cluster.open("second")
     second.ask((0, {"lr": Constant(5)}, 5), (1, {"lr": Constant(6)}, 5))
     cluster.finish(limit_s=4.0)  # less than a lease lasts: nobody waited for the dead
@@ -439,7 +448,7 @@ def test_dead_node_manager_s_trainers_get_no_more_batches() -> None:
 
 
 def test_metrics_that_are_not_a_number_come_through_the_wire_and_the_store() -> None:
-    cluster = Cluster(world=World(metrics=lambda digest: {"score": math.nan}))
+    cluster = Cluster(world=World(ValuesModel(measure=lambda digest: {"score": math.nan})))
     client = asked_all(cluster)
     cluster.finish()
     cluster.crash_coordinator()
@@ -468,9 +477,9 @@ def test_curves_reach_the_aggregator() -> None:
     client = cluster.open()
     client.ask((0, {"lr": Constant(1)}, 6))
     cluster.finish()
-    cluster.wire.run_for(3.0)
-    cluster.wire.send("someone", "aggregator", CurveQuery("key-1", 0))
-    cluster.wire.run_for(1.0)
-    (curves,) = [message for _, _, message in cluster.wire.sent if isinstance(message, Curves)]
+    cluster.simulator.run_for(3.0)
+    cluster.simulator.send("someone", "aggregator", CurveQuery("key-1", 0))
+    cluster.simulator.run_for(1.0)
+    (curves,) = [message for _, _, message in cluster.simulator.sent if isinstance(message, Curves)]
     assert [(p.step, p.kind) for p in curves.points if p.kind == "eval"] == [(2, "eval"), (4, "eval"), (6, "eval")]
     assert [p.step for p in curves.points if p.kind == "train"] == [1, 2, 3, 4, 5, 6]

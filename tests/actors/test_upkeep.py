@@ -16,7 +16,7 @@ from hive.planner.retention import Holding, given_up
 from hive.planner.search_plan import Place
 from hive.planner.sequences import Constant, MultiStep, Sequence
 from hive.storage.records import DoomedRecord, PinRecord, StandingRecord
-from tests.actors.fake_cluster import assert_adds_up
+from tests.actors.clients import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, HandTrainer, Lockstep, stages, told
 
 

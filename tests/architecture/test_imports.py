@@ -31,6 +31,7 @@ OUTSIDE = (
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("hive.cli", "hive.__main__"),
     ("hive.web", "hive.integrations"),
+    ("hive.simulation",),
     USERS,
     DRIVERS,
     ("hive.actors",),

@@ -1,7 +1,7 @@
 """`hive plan`: the papers' spaces against a trie of values, the drawing, and what is said of files that are wrong.
 
-tests/data/spaces.json holds the search spaces of the Hippo paper (Shin et al., tables 1 to 4 and section 6.2), filled
-up to the paper's trial counts: the paper prints example rows only, and each of them is in.
+hive/simulation/spaces.json holds the search spaces of the Hippo paper (Shin et al., tables 1 to 4 and section 6.2),
+filled up to the paper's trial counts: the paper prints example rows only, and each of them is in.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from hive.cli.plan import counts, planned
 from hive.cli.space_file import read_spaces
 from hive.planner.space import GridSpace
 
-PAPERS = Path(__file__).parents[1] / "data" / "spaces.json"
+PAPERS = Path(__file__).parents[2] / "hive" / "simulation" / "spaces.json"
 
 Told = tuple[int, str, str]
 """Exit code, standard output, standard error."""

@@ -16,7 +16,7 @@ from hive.planner.pieces import ConstantForm
 from hive.planner.sequences import Constant, Exponential, Linear, MultiStep, Piecewise, Sequence, Warmup
 from hive.planner.space import Config, GridSpace, Segment, config_key, segments
 
-PAPERS = Path(__file__).parents[1] / "data" / "spaces.json"
+PAPERS = Path(__file__).parents[2] / "hive" / "simulation" / "spaces.json"
 
 
 def plain(config: Config) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from hive.planner.shared_paths import SharedPaths
 from hive.planner.space import Config, segments
 from hive.planner.stage_tree import Stage, build
 from hive.storage.records import NOWHERE
-from tests.actors.fake_cluster import assert_adds_up, repeated
+from tests.actors.clients import assert_adds_up, repeated
 from tests.actors.lockstep import HandTrainer, Lockstep
 from tests.planner.strategies import constant_sequences, often, trials
 
