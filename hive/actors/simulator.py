@@ -322,6 +322,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             return []
         if now > self.end or (timeout is None and not queue):
             why = "it takes too long" if queue else "nothing will happen any more"
+            self.end = math.inf  # who waits may still be ended
             raise StuckError(f"{why}; the last messages: {self.simulator.sent[-12:]}")
         if queue and (timeout is None or queue[0][0] <= now + timeout):
             self.simulator.step()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -120,11 +120,15 @@ def play(root: SimulatedRoot, scripts: Sequence[Script], limit_s: float = LIMIT_
     try:
         return loop.run_until_complete(together(root, scripts))
     finally:
-        tasks = asyncio.all_tasks(loop)
-        for task in tasks:
-            task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        loop.run_until_complete(ended(asyncio.all_tasks(loop)))
         loop.close()
+
+
+async def ended(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Let tasks that still wait end."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def together(root: SimulatedRoot, scripts: Sequence[Script]) -> list[Outcome]:
