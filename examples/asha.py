@@ -5,6 +5,7 @@
 
 Twelve drawn trials train for one step. Whenever one of them is among the better half of those that were answered so far
 at its step, it goes on to twice that step (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020).
+`hive.tuners.ASHA` is that rule ready made; this is how to write one of your own.
 Kill the script and start it again: it is told what it was told before, in the same order, and goes on from there.
 """
 

@@ -13,7 +13,7 @@ from hive.errors import StudyError
 from hive.planner.space import Config
 from hive.tuners.tuner import Result, StudyView, best, rank, score
 
-__all__ = ["Rung", "at_least", "climb"]
+__all__ = ["Rung", "at_least", "climb", "steps_of_rungs"]
 
 
 class Rung(NamedTuple):
@@ -37,6 +37,26 @@ def at_least(least: int, value: object, what: str) -> int:
     if type(value) is not int or value < least:
         raise StudyError(f"{what} must be a whole number of at least {least}, not {value!r}")
     return value
+
+
+def steps_of_rungs(tuner: str, min_steps: int, max_steps: int, reduction: int) -> list[int]:
+    """The steps of rungs of which each is `reduction` times as far as the one below, from the lowest.
+
+    The last one ends at `max_steps`, however near the one below is: 15, 60, 120 for 15 to 120 by 4.
+
+    Raises:
+        StudyError: an argument breaks its rule; the message begins with the tuner's name.
+    """
+    at_least(1, min_steps, f"{tuner}: min_steps")
+    at_least(1, max_steps, f"{tuner}: max_steps")
+    at_least(2, reduction, f"{tuner}: reduction")
+    if max_steps < min_steps:
+        raise StudyError(f"{tuner}: max_steps ({max_steps}) must not be below min_steps ({min_steps})")
+    # By multiplication: the logarithm that papers count rungs with is one too small in floating point (243 by 3).
+    steps = [min_steps]
+    while steps[-1] < max_steps:
+        steps.append(min(steps[-1] * reduction, max_steps))
+    return steps
 
 
 async def climb(study: StudyView, configs: Sequence[Config], rungs: Sequence[Rung], extra_steps_for_best: int) -> None:

@@ -7,9 +7,8 @@ of trials. This module must not know asynchronous halving: here a rung waits for
 
 from __future__ import annotations
 
-from hive.errors import StudyError
 from hive.planner.space import Space
-from hive.tuners.rungs import Rung, at_least, climb
+from hive.tuners.rungs import Rung, at_least, climb, steps_of_rungs
 from hive.tuners.tuner import StudyView
 
 __all__ = ["SuccessiveHalving"]
@@ -43,21 +42,14 @@ class SuccessiveHalving:
         extra_steps_for_best: int = 0,
     ) -> None:
         self.space = space
-        self.min_steps = at_least(1, min_steps, "SuccessiveHalving: min_steps")
-        self.steps = at_least(1, max_steps, "SuccessiveHalving: max_steps")
-        self.reduction = at_least(2, reduction, "SuccessiveHalving: reduction")
+        self.steps_of_rungs = steps_of_rungs("SuccessiveHalving", min_steps, max_steps, reduction)
+        self.steps = max_steps
+        self.reduction = reduction
         self.extra_steps_for_best = at_least(0, extra_steps_for_best, "SuccessiveHalving: extra_steps_for_best")
-        if max_steps < min_steps:
-            raise StudyError(f"SuccessiveHalving: max_steps ({max_steps}) must not be below min_steps ({min_steps})")
 
     def rungs(self, trials: int) -> list[Rung]:
         """The rungs for so many trials, from the lowest."""
-        # By multiplication: the logarithm that papers count rungs with is one too small in floating point (243 by 3).
-        rungs = [Rung(self.min_steps, trials)]
-        while rungs[-1].steps < self.steps:
-            steps, trials = rungs[-1]
-            rungs.append(Rung(min(steps * self.reduction, self.steps), max(1, trials // self.reduction)))
-        return rungs
+        return [Rung(steps, max(1, trials // self.reduction**level)) for level, steps in enumerate(self.steps_of_rungs)]
 
     async def tune(self, study: StudyView) -> None:
         """Climbs the rungs, one message for each."""

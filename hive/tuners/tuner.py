@@ -12,7 +12,7 @@ from typing import Literal, Protocol
 
 from hive.planner.space import Config, Space
 
-__all__ = ["Request", "Result", "StudyView", "Tuner", "best", "rank", "score"]
+__all__ = ["Request", "Result", "StudyView", "Tuner", "best", "place", "rank", "score"]
 
 Request = tuple[Config, int]
 """A config and the step it shall reach, counted from step 0 (not from where the trial stands)."""
@@ -101,19 +101,20 @@ def score(result: Result, study: StudyView) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def rank(results: Iterable[Result], study: StudyView) -> list[Result]:
-    """The results, best first and failed ones last.
+def place(result: Result, study: StudyView) -> tuple[bool, float, int]:
+    """What sorts results: the best first and failed ones last.
 
     Equal trials stand in order of their number and nothing else. Trials that share a beginning have equal scores by
     construction, so an order of arrival would choose other survivors in a merged, an unmerged and a resumed run.
     """
+    value = score(result, study)
     sign = -1.0 if study.mode == "max" else 1.0
+    return (value is None, 0.0 if value is None else sign * value, result.trial)
 
-    def place(result: Result) -> tuple[bool, float, int]:
-        value = score(result, study)
-        return (value is None, 0.0 if value is None else sign * value, result.trial)
 
-    return sorted(results, key=place)
+def rank(results: Iterable[Result], study: StudyView) -> list[Result]:
+    """The results in order of their places."""
+    return sorted(results, key=lambda result: place(result, study))
 
 
 def best(results: Iterable[Result], study: StudyView) -> Result | None:

@@ -67,6 +67,29 @@ def test_several_tuners_in_turn_share_one_study_and_eval_trains_only_what_is_mis
     assert len(summary["trials"]) == 8
 
 
+def test_asha_goes_on_where_it_was_when_its_run_was_killed(run: Run, start: Start, tmp_path: Path) -> None:
+    asha = edited(
+        TOY,
+        ("import Grid, SuccessiveHalving", "import ASHA"),
+        ("SuccessiveHalving(space, ", "ASHA(space, concurrency=3, "),
+        ('"step_s": 0.0', '"step_s": 0.05'),
+    )
+    file = StudyFile.write(tmp_path / "study", asha)
+    command = start("run", file.path, "--trainers", "2")
+    wait_until(lambda: file.steps() >= 20, "20 steps")
+    command.signal(signal.SIGKILL)
+    command.wait()
+    command, summary = run(file, "--trainers", "2")
+    assert command.code == 0, command.err
+    assert "answers of the run before were told again" in command.err
+    steps = sorted(trial["steps"] for trial in summary["trials"])
+    assert len(steps) == 8
+    assert set(steps) <= {4, 8, 12}
+    assert steps[4] >= 8, "four of eight went on"
+    assert steps[6] == 12, "and two of these"
+    assert summary["steps_reused"] > 0
+
+
 def status(start: Start, *words: str | Path) -> dict[str, Any]:
     """What `hive status --json` says."""
     command = start("status", "--json", *words).wait()

@@ -29,6 +29,8 @@ class FakeStudy:
         announced: The trials announced, each with how many messages had asked before.
         released: The trials released after each message, by its place in `asked`.
         early: Requests that were still unanswered when something else was asked or released: none, if it waits.
+        answered: The (trial, step) pairs that were answered, in turn.
+        out_max: How many requests were unanswered at most.
     """
 
     def __init__(self, table: Table, mode: Literal["min", "max"] = "max", arrival: int = 0) -> None:
@@ -38,6 +40,8 @@ class FakeStudy:
         self.announced: list[tuple[int, int]] = []
         self.released: dict[int, list[int]] = {}
         self.early: list[tuple[int, int]] = []
+        self.answered: list[tuple[int, int]] = []
+        self.out_max = 0
         self.table = table
         self.order = random.Random(arrival)
         self.waiting: list[tuple[Request, asyncio.Future[Result]]] = []
@@ -70,6 +74,7 @@ class FakeStudy:
         self.asked.append([(number(config), steps) for config, steps in requests])
         futures = [asyncio.get_running_loop().create_future() for _ in requests]
         self.waiting += zip(requests, futures, strict=True)
+        self.out_max = max(self.out_max, len(self.waiting))
         return futures
 
     def note_early(self) -> None:
@@ -79,6 +84,7 @@ class FakeStudy:
         """Answers one of the waiting requests, whichever the drawn order says."""
         (config, steps), future = self.waiting.pop(self.order.randrange(len(self.waiting)))
         future.set_result(self.answer(config, steps))
+        self.answered.append((number(config), steps))
 
     def answer(self, config: Config, steps: int) -> Result:
         value = self.table(number(config), steps)
