@@ -244,8 +244,12 @@ class LivePlan:
         return tuple((node, end) for node, _, end in ends if end in self.tree.nodes[node].requests)
 
     def payer(self, stages: Sequence[Stage]) -> str:
-        """The run whose counts a batch goes to: of those who want its oldest request, the first by name."""
+        """The run whose counts a batch goes to: of those who want its oldest request, the first by name; where it ends
+        before anybody's, the run of whom it is for."""
         wanted = [stage.node.requests[stage.end] for stage in stages if stage.wanted]
+        if not wanted:
+            assert stages[-1].first is not None, "somebody waits behind a stage"
+            return stages[-1].first.run
         oldest = min(wanted, key=lambda request: request.order)
         return min(oldest.wanters).run
 

@@ -258,12 +258,24 @@ class Frontier:
             if long_enough(stages):
                 break
             rank, origin = self.behind(front, at), place
-        first: Wanter | None = None
-        for stage in reversed(stages):
-            wanters = self.wanters(stage.node, stage.end)
+        waiting = [self.wanters(stage.node, stage.end) for stage in stages]
+        first = None if any(waiting) else self.nearest_wanter(stages[-1])
+        for stage, wanters in zip(reversed(stages), reversed(waiting), strict=True):
             first = min([*wanters, *([first] if first else [])], key=lambda w: (w.trial, w.run), default=None)
             stage.wanted, stage.first = len(wanters), first
         return stages
+
+    def nearest_wanter(self, stage: Stage) -> Wanter | None:
+        """Who waits nearest behind a stage on its path."""
+        place, wanters = stage.place, self.wanters(stage.node, stage.end)
+        while not wanters:
+            front = self.fronts[place.node]
+            rank = self.behind(front, bisect_left(front.ends, place.step))
+            if rank is None:
+                return None
+            place = rank[3]
+            wanters = self.wanters(self.plan.nodes[place.node], place.step)
+        return min(wanters, key=lambda w: (w.trial, w.run))
 
     def behind(self, front: Front, at: int) -> Rank | None:
         """The best stage that starts where the end number `at` is: the node's next one, or a child's first."""

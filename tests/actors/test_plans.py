@@ -7,9 +7,10 @@ import msgspec
 from hive.actors.actor import Turn
 from hive.actors.messages import Grant, GrantedStage, Notice
 from hive.actors.plans import LivePlan, path_to
+from hive.planner.critical_path import LONG
 from hive.planner.running import Way
 from hive.planner.search_plan import Place, Wanter
-from hive.planner.sequences import Constant, Exponential, MultiStep, Sequence
+from hive.planner.sequences import Constant, Exponential, MultiStep, Sequence, Values
 from hive.planner.stage_tree import build
 from hive.storage.records import CheckpointFile, LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 from hive.storage.store import Put
@@ -131,6 +132,16 @@ def test_payer_is_the_run_of_the_oldest_request_the_first_by_name() -> None:
     live.ask(STRAIGHT, 10, run="b")
     live.ask(DROPPED, 20, run="a")
     assert live.plan.payer(live.plan.paths.take("a")) == "a"
+
+
+def test_payer_of_a_batch_that_ends_before_anybody_s_request_is_who_waits_behind_it() -> None:
+    live = Live()
+    for leaves in range(LONG + 10):
+        live.ask(Values([*range(leaves), -1 - leaves]), 2 * LONG + leaves)
+    batch = live.plan.paths.take("run")
+    assert not any(stage.wanted for stage in batch)
+    assert {stage.first for stage in batch} == {Wanter("run", LONG + 9)}
+    assert live.plan.payer(batch) == "run"
 
 
 def test_paths_are_those_of_the_plan_as_it_stands() -> None:
