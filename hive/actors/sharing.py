@@ -17,6 +17,7 @@ from hive.actors.actor import Turn
 from hive.actors.books import Books
 from hive.actors.plans import LivePlan
 from hive.actors.staff import Trainer
+from hive.planner.critical_path import Crew
 from hive.planner.fairness import FairShares
 
 __all__ = ["Sharing", "Study"]
@@ -80,7 +81,7 @@ class Sharing:
 
     def grant(self, plan: LivePlan, study: Study, trainer: Trainer, now: float, turn: Turn) -> None:
         """Hand a trainer the next batch of a study, and charge whoever wants it."""
-        stages = plan.paths.take(study[1], trainer.held, trainer.in_memory)
+        stages = plan.paths.take(study[1], trainer.held, trainer.in_memory, self.crew(plan))
         costs = [(seconds, [(plan.name, name) for name in names]) for seconds, names in plan.paths.costs(stages)]
         record = plan.lease(self.books.number("leases", turn), stages, trainer.name, trainer.node, now)
         weights = {each: self.weight(each) for _, wanting in costs for each in wanting}
@@ -88,6 +89,11 @@ class Sharing:
         self.books.leases.add(record, now)
         turn.put(record)
         turn.send(trainer.address, plan.grant(record))
+
+    def crew(self, plan: LivePlan) -> Crew:
+        """The trainers of a plan before one of them gets a batch, those on their way included."""
+        idle = max(1, self.books.staff.coming(plan.name, self.books.leases))  # its node may not be heard of yet
+        return Crew(idle + len(self.books.leases.of_plan(plan.name)), idle)
 
     # -- devices ------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 
-from hive.planner.critical_path import MEMORY_SAVES, NEVER, NOTHING, Rank, long_enough
+from hive.planner.critical_path import MEMORY_SAVES, NEVER, NOTHING, Rank, first_part, long_enough
 from hive.planner.estimates import Estimates
 from hive.planner.search_plan import Node, Place, SearchPlan, Wanter
 from hive.planner.stage_tree import Stage
@@ -170,18 +170,20 @@ class Frontier:
             heappop(self.heap)
         return self.heap[0][0] if self.heap else None
 
-    def next(self, held: Place | None = None, in_memory: Collection[Place] = ()) -> list[Stage]:
+    def next(self, held: Place | None = None, in_memory: Collection[Place] = (), part: float = 1.0) -> list[Stage]:
         """The stages of the batch that an idle trainer should get, in order; empty if none is ready.
 
         Args:
             held: the place where the trainer's live model stands, None if it has none.
             in_memory: the places whose states it can go back to without a file.
+            part: what part of its path, by seconds, the batch should be.
         """
         longest = self.longest()
         if longest is None:
             return []
         rank, origin = self.nearest(held, in_memory, -longest[0]) or self.heap[0]
-        return self.path(None if origin == FRESH else origin, rank)
+        path = self.path(None if origin == FRESH else origin, rank)
+        return first_part(path, -rank[0], part, self.estimates)
 
     def nearest(self, held: Place | None, in_memory: Collection[Place], longest_s: float) -> tuple[Rank, Place] | None:
         """The stage that starts from a state at hand, if the load that this saves makes its path as long as the

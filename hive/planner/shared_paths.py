@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence, Set
 
+from hive.planner.critical_path import Crew, part_of_path
 from hive.planner.estimates import Estimates
 from hive.planner.frontier import Frontier
 from hive.planner.search_plan import Place, SearchPlan
@@ -140,13 +141,20 @@ class SharedPaths:
         self.changed.clear()
         return sorted(study for study, frontier in frontiers.items() if frontier in self.beginning)
 
-    def take(self, study: str, held: Place | None = None, in_memory: Collection[Place] = ()) -> list[Stage]:
-        """The next batch for a study; empty if none is ready. See `Frontier.next` for what a trainer has at hand.
-        Whoever hands it out promises its places to the plan."""
+    def take(
+        self, study: str, held: Place | None = None, in_memory: Collection[Place] = (), crew: Crew | None = None
+    ) -> list[Stage]:
+        """The next batch for a study; empty if none is ready. Whoever hands it out promises its places to the plan.
+
+        Args:
+            study: whose turn it is.
+            held, in_memory: what the trainer has at hand; see `Frontier.next`.
+            crew: among how many trainers the paths are shared out; None if each is to go its path to the end.
+        """
         frontier = self.frontiers().get(study)
         if frontier is None:
             return []
-        path = frontier.next(held, in_memory)
+        path = frontier.next(held, in_memory, part_of_path(self.ready, crew))
         return path if frontier is self.all else [piece for stage in path for piece in self.cut(stage)]
 
     def cut(self, stage: Stage) -> list[Stage]:
@@ -158,7 +166,7 @@ class SharedPaths:
             pieces[-1].first = stage.first
             origin, start = pieces[-1].place, end
         stage.origin, stage.start, stage.wanted = origin, start, len(self.all.wanters(stage.node, stage.end))
-        stage.boundary = self.all.is_boundary(stage.place)
+        stage.boundary = stage.boundary or self.all.is_boundary(stage.place)
         return [*pieces, stage]
 
     def costs(self, batch: Sequence[Stage]) -> list[tuple[float, frozenset[str]]]:

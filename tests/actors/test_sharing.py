@@ -162,6 +162,27 @@ def test_restart_of_the_coordinator_forgets_the_accounts_and_shares_on() -> None
     assert abs(paid["first"] - paid["second"]) <= 1
 
 
+def test_path_is_shared_out_in_parts_where_more_wait_than_there_are_trainers() -> None:
+    lockstep = Lockstep()
+    lockstep.open("first")
+    ask_many(lockstep, "first", 2, SHORT)
+    one, two = lockstep.trainer("node/0/1"), lockstep.trainer("node/1/2")
+    one.step_s = two.step_s = 1.0
+    ask_many(lockstep, "first", 3, 10 * LONG, first=200)
+    for trainer in (one, two):
+        trainer.train()
+        assert trainer.take()
+    assert (stages(one), stages(two)) == ([(2, 0, 750, False)], [(3, 0, 500, False)])
+    two.train()
+    assert two.take()
+    assert stages(two) == [(4, 0, 500, False)], "the longest that waits"
+    for trainer in (one, two) * 20:
+        if trainer.take():
+            trainer.train()
+    assert Counter(answer.step for answer in lockstep.answers("first")) == {SHORT: 2, 10 * LONG: 3}
+    assert lockstep.books.runs["first"].record.counts.steps_run == 2 * SHORT + 3 * 10 * LONG, "no step twice"
+
+
 # -- silence ----------------------------------------------------------------------------------------------------------
 
 

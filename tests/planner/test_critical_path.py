@@ -3,11 +3,16 @@ by the rule as it is written, and by the frontier."""
 
 from __future__ import annotations
 
-from hive.planner.critical_path import LONG, next_batch, ranks
+from heapq import heappop, heappush
+
+import pytest
+
+from hive.planner.critical_path import LONG, ROUND_S, WORTH, Crew, next_batch, part_of_path, ranks
 from hive.planner.estimates import Estimates
 from hive.planner.frontier import Frontier
 from hive.planner.search_plan import Place, SearchPlan, Standing, Wanter
 from hive.planner.sequences import Constant, MultiStep, Sequence, Values
+from hive.planner.shared_paths import SharedPaths
 from hive.planner.space import segments
 from hive.planner.stage_tree import Stage, build
 
@@ -35,10 +40,11 @@ def next_path(
     held: Place | None = None,
     estimates: Estimates | None = None,
     in_memory: tuple[Place, ...] = (),
+    part: float = 1.0,
 ) -> list[tuple[int, int, int]]:
     estimates = estimates or Estimates()
-    batch = path(next_batch(build(plan), estimates, held, in_memory))
-    assert path(Frontier(plan, estimates).next(held, in_memory)) == batch
+    batch = path(next_batch(build(plan), estimates, held, in_memory, part))
+    assert path(Frontier(plan, estimates).next(held, in_memory, part)) == batch
     return batch
 
 
@@ -108,6 +114,118 @@ def test_batch_of_very_many_stages_ends_at_the_next_boundary_and_the_rest_follow
     rest = next_path(asked.plan, held=Place(*first[-1][::2]))
     assert rest[0][1] == LONG + 30
     assert rest[-1][2] == 200
+
+
+LEAST_S = int(WORTH * ROUND_S)
+"""What a part takes at least where saves and loads take no time."""
+
+
+def measured(step_s: float = 1.0) -> Estimates:
+    estimates = Estimates()
+    estimates.step_s.add(step_s)
+    return estimates
+
+
+@pytest.mark.parametrize(
+    ("ready", "trainers", "idle", "part"),
+    [(1, 40, 1, 1.0), (30, 40, 30, 1.0), (57, 40, 40, 57 / 80), (17, 40, 1, 17 / 80), (80, 40, 1, 1.0), (9, 1, 1, 1.0)],
+)
+def test_batch_is_a_part_while_more_paths_wait_than_trainers_but_fewer_than_two_for_each(
+    ready: int, trainers: int, idle: int, part: float
+) -> None:
+    assert part_of_path(ready, Crew(trainers, idle)) == part
+    assert part_of_path(ready, None) == 1.0
+
+
+def test_part_ends_on_the_way_and_the_rest_follows_from_there() -> None:
+    asked = Asked()
+    asked.ask(Constant(1), 100)
+    assert next_path(asked.plan, estimates=measured(), part=0.25) == [(0, 0, 25)]
+    asked.plan.promise(1, [Place(0, 25)])
+    assert next_path(asked.plan, estimates=measured()) == []
+    stands(asked.plan, Place(0, 25))
+    assert next_path(asked.plan, estimates=measured()) == [(0, 25, 100)]
+
+
+def test_part_goes_by_seconds_not_steps() -> None:
+    asked = Asked()
+    asked.ask(MultiStep(1, [40], 0.1), 80)
+    estimates = Estimates(asked.plan)
+    estimates.measured(0, steps=1, seconds=1.0)
+    estimates.measured(1, steps=1, seconds=3.0)
+    assert next_path(asked.plan, estimates=estimates, part=0.5) == [(0, 0, 40), (1, 40, 53)]
+
+
+def test_part_goes_on_to_a_boundary_that_is_near_or_stops_where_the_values_change() -> None:
+    asked = Asked()
+    asked.ask(MultiStep(1, [50], 0.1), 100)
+    assert next_path(asked.plan, estimates=measured(), part=0.5) == [(0, 0, 50)], "a pass"
+    asked.ask(Constant(1), 52)
+    asked.ask(Constant(1), 53 + LEAST_S)
+    assert next_path(asked.plan, estimates=measured(), part=0.51) == [(0, 0, 50), (1, 50, 51)]
+    asked.ask(MultiStep(1, [50], 0.1), 51 + LEAST_S)
+    assert next_path(asked.plan, estimates=measured(), part=0.51) == [(0, 0, 50), (1, 50, 51 + LEAST_S)]
+
+
+def test_batch_is_the_whole_path_where_too_little_would_be_done_or_left() -> None:
+    asked = Asked()
+    asked.ask(Constant(1), 10 * LEAST_S)
+    whole, estimates = [(0, 0, 10 * LEAST_S)], measured()
+    assert next_path(asked.plan, estimates=estimates, part=0.01) == [(0, 0, LEAST_S)]
+    assert next_path(asked.plan, estimates=estimates, part=0.89) == [(0, 0, 8.9 * LEAST_S // 1)]
+    assert next_path(asked.plan, estimates=estimates, part=0.91) == whole
+    estimates.save_s.add(ROUND_S)
+    estimates.load_s.add(ROUND_S)
+    assert next_path(asked.plan, estimates=estimates, part=0.01) == [(0, 0, 3 * LEAST_S)]
+    assert next_path(asked.plan, estimates=estimates, part=0.71) == whole
+    passing = Asked()
+    passing.ask(MultiStep(1, [10 * LEAST_S - 2], 0.1), 10 * LEAST_S)
+    assert next_path(passing.plan, estimates=measured(), part=0.91)[-1] == (1, 10 * LEAST_S - 2, 10 * LEAST_S)
+    estimates.load_s.add(9 * ROUND_S)
+    assert next_path(asked.plan, estimates=estimates, part=0.5) == whole
+
+
+def test_part_goes_by_what_waits_of_all_studies() -> None:
+    asked = Asked()
+    for value in (1, 2, 3):
+        asked.plan.want(asked.ask(Constant(value), 1_000), Wanter(f"run {value}", 0), value)
+        asked.plan.let_go(Place(value - 1, 1_000), Wanter("run", value - 1))
+    shared = SharedPaths(asked.plan, measured(), str)
+    assert shared.studies() == ["run 1", "run 2", "run 3"]
+    assert path(shared.take("run 2", crew=Crew(2, 1))) == [(1, 0, 750)]
+    assert path(shared.take("run 2")) == [(1, 0, 1_000)]
+
+
+def test_batch_is_the_whole_path_while_nobody_knows_what_a_step_takes() -> None:
+    asked = Asked()
+    asked.ask(Constant(1), 1_000)
+    assert next_path(asked.plan, part=0.5) == [(0, 0, 1_000)]
+
+
+def makespan_s(paths: int, steps: int, trainers: int, crew: bool) -> float:
+    """Seconds in which so many trainers train so many paths that are equally long, by parts or whole."""
+    asked, now = Asked(), 0.0
+    for value in range(paths):
+        asked.ask(Constant(value), steps)
+    shared = SharedPaths(asked.plan, measured(), str)
+    busy: list[tuple[float, int, Place]] = []
+    while shared.studies() or busy:
+        while len(busy) < trainers and (
+            batch := shared.take("run", None, (), Crew(trainers, trainers - len(busy)) if crew else None)
+        ):
+            asked.plan.promise(asked.count, [stage.place for stage in batch])
+            heappush(busy, (now + sum(stage.end - stage.start for stage in batch), asked.count, batch[-1].place))
+            asked.count += 1
+        now, lease, place = heappop(busy)
+        asked.plan.record(place, Standing("file", "digest", {"score": 1.0}))
+        asked.plan.keep(lease, place)
+        asked.plan.take(place)
+    return now
+
+
+def test_trainers_end_together_where_paths_are_few_and_long() -> None:
+    assert makespan_s(57, 1_000, 40, crew=False) == 2_000
+    assert makespan_s(57, 1_000, 40, crew=True) < 1.03 * 57_000 / 40
 
 
 def test_further_tie_goes_to_the_older_request() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hive.planner import shared_paths
-from hive.planner.critical_path import next_batch
+from hive.planner.critical_path import Crew, next_batch
 from hive.planner.estimates import Estimates
 from hive.planner.frontier import Frontier
 from hive.planner.search_plan import Place, SearchPlan, Standing, Wanter
@@ -30,12 +30,20 @@ RUNS = ("a1", "a2", "b1")
 
 STEPS_MAX = 12
 
+STEP_S = 2.5
+"""An eighth of what a step takes at most: some are worth a batch of their own."""
+
 milestones = st.sets(st.integers(1, 9), max_size=3).map(sorted)
 
 sequences: st.SearchStrategy[Sequence] = st.one_of(
     st.builds(lambda value, at: MultiStep(value, at, 0.5), st.sampled_from([1.0, 2.0]), milestones),
     st.builds(lambda at: Piecewise([1.0, *range(5, 5 + len(at))], at), milestones),
 )  # fmt: skip
+
+
+crews = st.none() | st.builds(Crew, st.integers(1, 4), st.integers(1, 2))
+
+parts = st.sampled_from([1.0, 0.6, 0.3, 0.0])
 
 
 def study_of(run: str) -> str:
@@ -80,7 +88,9 @@ class History:
     def grant(self) -> None:
         studies = self.shared.studies()
         if studies:
-            batch = self.shared.take(self.draw.draw(st.sampled_from(studies)), self.place())
+            crew = self.draw.draw(crews)
+            batch = self.shared.take(self.draw.draw(st.sampled_from(studies)), self.place(), (), crew)
+            assert batch[-1].boundary
             self.leases += 1
             self.plan.promise(self.leases, [stage.place for stage in batch if stage.boundary])
 
@@ -125,7 +135,7 @@ class History:
     def measure(self) -> None:
         if self.plan.nodes:
             node = self.number(0, len(self.plan.nodes) - 1)
-            moved = self.estimates.measured(node, self.number(1, 3), self.number(1, 8) / 4)
+            moved = self.estimates.measured(node, self.number(1, 3), self.number(1, 8) * STEP_S)
             moved += self.estimates.saved(self.number(0, 4) / 8)
             for each in moved:
                 self.shared.reweigh(each)
@@ -141,12 +151,14 @@ def cuts(stages: list[Stage]) -> list[tuple[int, int, int, Place | None]]:
     return [(stage.node.number, stage.start, stage.end, stage.origin) for stage in stages]
 
 
-def assert_agrees(frontier: Frontier, tree: list[Stage], held: Place | None, near: list[Place]) -> None:
+def assert_agrees(
+    frontier: Frontier, tree: list[Stage], held: Place | None, near: list[Place], part: float = 1.0
+) -> None:
     """What the frontier knows is what the tree says."""
     assert sorted(frontier.stages()) == sorted((stage.place, stage.start) for stage in tree)
     assert frontier.ready == sum(stage.ready for stage in tree)
-    expected = next_batch(tree, frontier.estimates, held, near)
-    batch = frontier.next(held, near)
+    expected = next_batch(tree, frontier.estimates, held, near, part)
+    batch = frontier.next(held, near, part)
     assert cuts(batch) == cuts(expected)
     assert [stage.wanted for stage in batch] == [stage.wanted for stage in expected]
     assert [stage.boundary for stage in batch] == [stage.boundary for stage in expected]
@@ -164,10 +176,11 @@ def test_frontier_is_the_stage_tree_after_every_change(draw: st.DataObject) -> N
     for _ in range(history.number(1, 25)):
         draw.draw(st.sampled_from(ACTS))(history)
         held, near = history.place(), [place for place in (history.place(),) if place]
-        assert_agrees(history.shared.all, build(history.plan), held, near)
+        part = draw.draw(parts)
+        assert_agrees(history.shared.all, build(history.plan), held, near, part)
         for study, frontier in history.shared.frontiers().items():
             counts = all_count if frontier is history.shared.all else (lambda run, study=study: study_of(run) == study)
-            assert_agrees(frontier, build(history.plan, counts), held, near)
+            assert_agrees(frontier, build(history.plan, counts), held, near, part)
 
 
 @often
