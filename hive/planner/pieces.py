@@ -23,7 +23,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import cached_property
+from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 from hive.errors import SequenceError
 from hive.planner.values import Frozen, Value, frozen, number, rational, rational_data, rounded, shown, thawed
@@ -39,6 +40,7 @@ __all__ = [
     "PolynomialForm",
     "Value",
     "canonical",
+    "constant",
     "form_from_data",
     "joined",
 ]
@@ -47,6 +49,9 @@ DECIMAL = decimal.Context(prec=40, rounding=decimal.ROUND_HALF_EVEN, traps=[])
 """For exponentials: far more digits than are kept, and the same ones on every machine. Nothing traps: what is too
 large becomes infinite, and `rounded` refuses it."""
 
+
+CONSTANTS_MAX = 20_000
+"""Constants remembered by their values, some 500 bytes each: a search says the same few again and again."""
 
 write_json = json.JSONEncoder(separators=(",", ":"), allow_nan=False).encode
 """Made once: `json.dumps` makes one at each call, which takes longer than to write."""
@@ -103,6 +108,17 @@ class ConstantForm(Form):
     def to_data(self) -> list[Value]:
         """Return ["constant", value]."""
         return ["constant", thawed(self.constant)]
+
+
+def constant(value: Frozen) -> ConstantForm:
+    """Return the form of a constant; the same one as the last time, as far as they are remembered."""
+    return ConstantForm(value) if isinstance(value, tuple) else plain_constant(value)
+
+
+@lru_cache(CONSTANTS_MAX, typed=True)
+def plain_constant(value: Frozen) -> ConstantForm:
+    """Return the form of a constant that is no tuple: 1, 1.0 and True differ here, and inside tuples they would not."""
+    return ConstantForm(value)
 
 
 class CurveForm(Form):
@@ -218,8 +234,7 @@ class PolynomialForm(CurveForm):
         return ["polynomial", self.initial, self.power, rational_data(self.length), rational_data(self.origin)]
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A form and the half-open range [start, end) of absolute steps it holds over; end None is for ever."""
 
     start: int
@@ -240,7 +255,7 @@ class Piece:
         if self.end != self.start + 1 or isinstance(self.form, ConstantForm):
             return self
         try:
-            return Piece(self.start, self.end, ConstantForm(frozen(self.form.value(self.start))))
+            return Piece(self.start, self.end, constant(frozen(self.form.value(self.start))))
         except SequenceError:  # too large for a number: whoever asks for the value is told, nobody else
             return self
 
@@ -255,7 +270,7 @@ def joined(pieces: Iterable[Piece]) -> Iterator[Piece]:
     for piece in pieces:
         if held is None:
             held = piece
-        elif held.form == piece.form:
+        elif held.form.key == piece.form.key:
             held = Piece(held.start, piece.end, held.form)
         else:
             yield held
@@ -278,7 +293,7 @@ def form_from_data(data: object) -> Form:
     try:
         match data:
             case ["constant", value]:
-                return ConstantForm(frozen(value))
+                return constant(frozen(value))
             case ["line", slope, intercept]:
                 return LineForm(rational(slope), rational(intercept))
             case ["exponential", initial, gamma, origin]:

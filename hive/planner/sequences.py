@@ -17,13 +17,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import lru_cache
 from itertools import count as counting
 from itertools import takewhile
 from typing import Any, cast
 
 from hive.errors import SequenceError
 from hive.planner.pieces import (
-    ConstantForm,
     CosineForm,
     CurveForm,
     ExponentialForm,
@@ -31,6 +31,7 @@ from hive.planner.pieces import (
     LineForm,
     Piece,
     PolynomialForm,
+    constant,
 )
 from hive.planner.sequence_base import (
     COUNT,
@@ -72,6 +73,9 @@ __all__ = [
     "sequence_from_descriptor",
 ]
 
+POWERS_MAX = 20_000
+"""Powers remembered by their parameters: each takes 10 us in decimal arithmetic, and a search has the same few."""
+
 Steps = list[int] | tuple[int, ...]
 Items = list[Value] | tuple[Value, ...]
 Parts = Iterable[tuple[Sequence, int | None]]
@@ -98,19 +102,25 @@ def powers(initial: float, gamma: float, starts: Iterable[int | None]) -> Iterat
 
 
 def power_of(initial: float, gamma: float, exponent: int, start: int) -> Form:
-    """Return the constant initial * gamma ** exponent: an int where it is whole and `initial` is an int.
+    """Return the constant initial * gamma ** exponent.
 
     Where that is too large for a number, return a curve that says so when it is asked for a value from `start` on:
     the trial may end before.
     """
+    value = power(initial, gamma, exponent)
+    return constant(value) if value is not None else ExponentialForm(float(initial), float(gamma), start - exponent)
+
+
+@lru_cache(POWERS_MAX, typed=True)
+def power(initial: float, gamma: float, exponent: int) -> float | None:
+    """Return initial * gamma ** exponent: an int where it is whole and `initial` is an int; None where too large."""
     if exponent == 0 or gamma == 1:
-        return ConstantForm(initial)
-    curve = ExponentialForm(float(initial), float(gamma), start - exponent)
+        return initial
     try:
-        value = curve.value(start)
+        value = ExponentialForm(float(initial), float(gamma), 0).value(exponent)
     except SequenceError:
-        return curve
-    return ConstantForm(whole(value) if isinstance(initial, int) else value)
+        return None
+    return whole(value) if isinstance(initial, int) else value
 
 
 def plateaus(forms: Iterable[Form], starts: Iterable[int]) -> Iterator[Piece]:
@@ -123,7 +133,7 @@ def plateaus(forms: Iterable[Form], starts: Iterable[int]) -> Iterator[Piece]:
 def curve_to(steps: int, curve: Form, last: float) -> Iterator[Piece]:
     """Yield a curve over `steps` steps and then its last value, a float, for ever."""
     yield Piece(0, steps, curve)
-    yield Piece(steps, None, ConstantForm(float(last)))
+    yield Piece(steps, None, constant(float(last)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -134,7 +144,7 @@ class Constant(BuiltIn, fn="Constant"):
 
     def draw(self) -> Iterator[Piece]:
         """Yield one constant."""
-        yield Piece(0, None, ConstantForm(cast(Frozen, self.value)))
+        yield Piece(0, None, constant(cast(Frozen, self.value)))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,7 +190,7 @@ class Piecewise(BuiltIn, fn="Piecewise"):
 
     def draw(self) -> Iterator[Piece]:
         """Yield constants."""
-        yield from plateaus(map(ConstantForm, cast(Any, self.values)), self.milestones)
+        yield from plateaus(map(constant, cast(Any, self.values)), self.milestones)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -209,9 +219,9 @@ class Linear(BuiltIn, fn="Linear"):
     def draw(self) -> Iterator[Piece]:
         """Yield a line and its end."""
         if one_value(self.initial, self.final):
-            yield Piece(0, None, ConstantForm(self.initial))
+            yield Piece(0, None, constant(self.initial))
         elif self.steps == 1:
-            yield from curve_to(1, ConstantForm(self.initial), self.final)
+            yield from curve_to(1, constant(self.initial), self.final)
         else:
             line = LineForm.through(0, exact(self.initial), self.steps, exact(self.final))
             yield from curve_to(self.steps, line, self.final)
@@ -228,7 +238,7 @@ class Polynomial(BuiltIn, fn="Polynomial"):
     def draw(self) -> Iterator[Piece]:
         """Yield a curve and its end."""
         if self.power == 0:
-            yield Piece(0, None, ConstantForm(self.initial))
+            yield Piece(0, None, constant(self.initial))
         elif self.power == 1 or self.steps == 1 or self.initial == 0:
             yield from Linear(self.initial, 0, self.steps).draw()
         else:
@@ -247,7 +257,7 @@ class Cosine(BuiltIn, fn="Cosine"):
     def draw(self) -> Iterator[Piece]:
         """Yield half a wave and its end."""
         if one_value(self.initial, self.final):
-            yield Piece(0, None, ConstantForm(self.initial))
+            yield Piece(0, None, constant(self.initial))
         else:
             yield from curve_to(self.steps, half_wave(self.initial, self.final, self.steps, 0), self.final)
 
@@ -264,7 +274,7 @@ class CosineWarmRestarts(BuiltIn, fn="CosineWarmRestarts"):
     def draw(self) -> Iterator[Piece]:
         """Yield one half wave for each cycle, for ever."""
         if one_value(self.initial, self.final) or self.t_0 == self.t_mult == 1:
-            yield Piece(0, None, ConstantForm(self.initial))
+            yield Piece(0, None, constant(self.initial))
             return
         start, length = 0, self.t_0
         while True:
@@ -275,7 +285,7 @@ class CosineWarmRestarts(BuiltIn, fn="CosineWarmRestarts"):
 def half_wave(initial: float, final: float, steps: int, start: int) -> Form:
     """Return one cosine of so many steps; of a single step there is only the first value."""
     if steps == 1:
-        return ConstantForm(initial)
+        return constant(initial)
     return CosineForm(float(initial), float(final), Fraction(steps), Fraction(start))
 
 
@@ -297,7 +307,7 @@ class Cyclic(BuiltIn, fn="Cyclic"):
         """Yield lines up and down, for ever."""
         base, top = exact(float(self.base)), exact(float(self.max))
         if one_value(self.base, self.max):
-            yield Piece(0, None, ConstantForm(float(self.base)))
+            yield Piece(0, None, constant(float(self.base)))
             return
         halves = ((base, self.step_size_up, top), (top, self.step_size_down or self.step_size_up, base))
         start = 0
@@ -338,20 +348,20 @@ class OneCycle(BuiltIn, fn="OneCycle"):
         peak = exact(self.pct_start) * self.steps - 1
         rise_end = math.floor(peak) + 1 if peak > 0 else 0
         top, (low, least) = float(self.max), self.ends()
-        form: Form = ConstantForm(top)
+        form: Form = constant(top)
         if rise_end > 0:
             form = wave_between(low, top, peak, Fraction(0))
             yield Piece(0, rise_end, form)
         if rise_end < self.steps:
             form = wave_between(top, least, self.steps - 1 - peak, peak)
             yield Piece(rise_end, self.steps, form)
-        yield Piece(self.steps, None, ConstantForm(cast(float, form.value(self.steps - 1))))
+        yield Piece(self.steps, None, constant(cast(float, form.value(self.steps - 1))))
 
 
 def wave_between(first: float, last: float, length: Fraction, origin: Fraction) -> Form:
     """Return a cosine, or its first value where it would have no length or no slope."""
     if length == 0 or one_value(first, last):
-        return ConstantForm(first)
+        return constant(first)
     return CosineForm(first, last, length, origin)
 
 
@@ -366,7 +376,7 @@ class Warmup(BuiltIn, fn="Warmup"):
     def draw(self) -> Iterator[Piece]:
         """Yield the ramp and what follows."""
         slope = exact(self.target) / self.steps
-        yield Piece(0, self.steps, LineForm(slope, slope) if slope else ConstantForm(0.0))
+        yield Piece(0, self.steps, LineForm(slope, slope) if slope else constant(0.0))
         for piece in self.then.pieces():
             yield piece.shifted(self.steps)
 
@@ -402,7 +412,7 @@ class Values(BuiltIn, fn="Values"):
 
     def draw(self) -> Iterator[Piece]:
         """Yield a constant for each step."""
-        yield from plateaus(map(ConstantForm, cast(Any, self.values)), range(1, len(self.values)))
+        yield from plateaus(map(constant, cast(Any, self.values)), range(1, len(self.values)))
 
 
 def sequence_from_descriptor(d: object, where: str = "") -> Sequence:

@@ -49,6 +49,10 @@ def test_constants_differ_when_their_types_do(one: object, two: object) -> None:
     assert form_from_data(["constant", one]) != form_from_data(["constant", two])
 
 
+def test_constant_that_was_read_before_is_the_same_object() -> None:
+    assert form_from_data(["constant", 0.1]) is form_from_data(["constant", 0.1])
+
+
 def test_form_is_not_equal_to_what_is_no_form() -> None:
     assert RAMP != '["line","1/50","1/50"]'
 

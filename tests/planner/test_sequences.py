@@ -86,6 +86,12 @@ def test_sequence_has_these_values_of_these_types(sequence: Sequence, wanted: li
     assert repr(got) == repr(wanted)
 
 
+def test_power_is_an_int_for_an_int_alone_whichever_was_asked_for_first() -> None:
+    for initial in (3, 3.0, 3):
+        sequence = MultiStep(initial, [1, 2], 7)
+        assert repr([sequence(step) for step in range(3)]) == repr([initial * 7**step for step in range(3)])
+
+
 def pieces(sequence: Sequence, n: int = 10) -> list[tuple[int, int | None, str]]:
     return [(piece.start, piece.end, piece.form.key) for piece in islice(sequence.pieces(), n)]
 
