@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import operator
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import Field, fields
 from functools import cached_property
@@ -45,6 +45,9 @@ LOWERINGS_MAX = 100
 
 KNOWN: dict[str, type[BuiltIn]] = {}
 """The sequences that a descriptor can name, filled as their classes are defined."""
+
+CHECKED: dict[type[BuiltIn], tuple[Field[Any], ...]] = {}
+"""Their checked fields, found once: each sequence that is made asks for them several times."""
 
 REMEMBERED = ("course", "canonical_text")
 """Attributes that are only computed once; a half-drawn course cannot be copied or pickled."""
@@ -111,20 +114,21 @@ class Course:
         """Take the sequence's own, fresh pieces."""
         self._source = source
         self._pieces = [next(source)]
-        self._starts = [0]
 
     def at(self, step: int) -> Piece:
         """Return the piece that holds at `step`."""
-        place = step_number(step)
-        while (end := self._pieces[-1].end) is not None and end <= place:
-            self._pieces.append(next(self._source))
-            self._starts.append(end)
-        return self._pieces[bisect_right(self._starts, place) - 1]
+        return self._pieces[self.begun(step_number(step) + 1) - 1]
 
     def before(self, steps: int) -> list[Piece]:
         """Return the pieces that begin before step `steps` (>= 1)."""
-        self.at(steps - 1)
-        return self._pieces[: bisect_left(self._starts, steps)]
+        return self._pieces[: self.begun(steps)]
+
+    def begun(self, steps: int) -> int:
+        """Return how many pieces begin before step `steps` (>= 1); they are drawn then."""
+        pieces = self._pieces
+        while (end := pieces[-1].end) is not None and end < steps:
+            pieces.append(next(self._source))
+        return bisect_left(pieces, (steps,))  # a piece is a tuple that begins with its start
 
 
 def step_number(step: object) -> int:
@@ -203,9 +207,11 @@ class BuiltIn(Sequence):
         return SequenceError(f"{self.fn}: {message}")
 
 
-def parameters(kind: type[BuiltIn]) -> list[Field[Any]]:
+def parameters(kind: type[BuiltIn]) -> tuple[Field[Any], ...]:
     """Return the checked fields of a built-in class, in their order."""
-    return [item for item in fields(cast(Any, kind)) if "rule" in item.metadata]
+    if kind not in CHECKED:
+        CHECKED[kind] = tuple(item for item in fields(cast(Any, kind)) if "rule" in item.metadata)
+    return CHECKED[kind]
 
 
 def is_open(x: object) -> bool:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from itertools import pairwise, product
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from hive.errors import SequenceError, SpaceError
 from hive.planner.pieces import ConstantForm, Form
@@ -23,8 +23,7 @@ Config = dict[str, Sequence]
 """Name -> sequence, for every hyper-parameter that the trial has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Segment:
+class Segment(NamedTuple):
     """A range [start, end) of steps over which each hyper-parameter of a config keeps its form.
 
     Attributes:
@@ -39,23 +38,30 @@ class Segment:
 
 def forms_key(forms: Mapping[str, Form]) -> str:
     """Equal exactly where the forms are, name by name."""
-    return ",".join([f"{name}={forms[name].key}" for name in sorted(forms)])
+    return ",".join([key_part(name, forms[name]) for name in sorted(forms)])
+
+
+def key_part(name: str, form: Form) -> str:
+    """What one hyper-parameter says in a key."""
+    return f"{name}={form.key}"
 
 
 def segments(config: Mapping[str, Sequence], steps: int) -> list[Segment]:
     """Return the segments of a config that cover [0, steps): cut wherever any hyper-parameter's piece changes."""
     if steps < 1:
         return []
-    courses = {name: sequence.course.before(steps) for name, sequence in config.items()}
-    starts = {piece.start for course in courses.values() for piece in course}
-    places = dict.fromkeys(courses, 0)
+    begun: dict[int, dict[str, Form]] = {0: {}}
+    for name, sequence in config.items():
+        for piece in sequence.course.before(steps):
+            begun.setdefault(piece.start, {})[name] = piece.form
+    forms: dict[str, Form] = {}
+    texts = dict.fromkeys(sorted(config), "")
     cut: list[Segment] = []
-    for start, end in pairwise(sorted(starts | {0, steps})):
-        for name, course in courses.items():
-            if places[name] + 1 < len(course) and course[places[name] + 1].start == start:
-                places[name] += 1
-        forms = {name: course[places[name]].form for name, course in courses.items()}
-        cut.append(Segment(start, end, forms, forms_key(forms)))
+    for start, end in pairwise([*sorted(begun), steps]):
+        forms = forms | begun[start]
+        for name, form in begun[start].items():
+            texts[name] = key_part(name, form)
+        cut.append(Segment(start, end, forms, ",".join(texts.values())))
     return cut
 
 
