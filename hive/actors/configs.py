@@ -16,6 +16,8 @@ from hive.planner.space import Config
 
 __all__ = ["config_of"]
 
+encode = msgspec.msgpack.Encoder().encode
+
 SEQUENCES_MAX = 10_000
 """Sequences remembered by their descriptors: a search is made of some hundred, asked for again and again."""
 
@@ -26,24 +28,15 @@ def config_of(descriptors: Mapping[str, object], names: tuple[str, ...]) -> Conf
     Raises:
         UsageError: a name that the study does not have, a descriptor that is none.
     """
-    unknown = sorted(set(descriptors) - set(names))
+    unknown = descriptors.keys() - names
     if unknown or not descriptors:
         raise UsageError(
-            f"{', '.join(unknown) or 'an empty config'}: the study's hyper-parameters are {', '.join(names)}"
+            f"{', '.join(sorted(unknown)) or 'an empty config'}: the study's hyper-parameters are {', '.join(names)}"
         )
-    return {name: sequence_of(d, name) for name, d in descriptors.items()}
-
-
-def sequence_of(descriptor: object, name: str) -> Sequence:
-    """The sequence that a descriptor says; the same one as the last time, as far as they are remembered.
-
-    Raises:
-        UsageError: it is no descriptor.
-    """
     try:
-        return sequence_packed(msgspec.msgpack.encode(descriptor))
+        return {name: sequence_packed(encode(descriptor)) for name, descriptor in descriptors.items()}
     except UsageError:
-        return sequence_from_descriptor(descriptor, name)  # raises, and says of which hyper-parameter
+        return {name: sequence_from_descriptor(d, name) for name, d in descriptors.items()}  # says of which name
 
 
 @lru_cache(SEQUENCES_MAX)
