@@ -272,9 +272,7 @@ class Anticipation:
 
     def behind(self, place: Place, key: str) -> Node | None:
         """The node that those go into who wait under a place and a key; None if there is none yet."""
-        if place == START:
-            return self.plan.roots.get(key)
-        return self.plan.nodes[place.node].children.get((place.step, key))
+        return self.plan.child(None if place == START else self.plan.nodes[place.node], place.step, key)
 
     def boundaries(self, ends: Ends, passes: Collection[tuple[int, int]], lease: int, done: int = 0) -> list[Place]:
         """Where a batch should stop for a checkpoint besides where it must.

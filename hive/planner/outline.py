@@ -68,22 +68,22 @@ def outline(plan: SearchPlan, ends: Mapping[Place, int], mark: Mark | None = Non
         last[place.node] = max(last[place.node], place.step)
         passing[place.node] += count
     stopped = set(passing)
-    found: dict[int, Branch] = {}
+    found: dict[int | None, list[Branch]] = defaultdict(list)
     shapes: dict[Hashable, int] = {}
     for node in reversed(plan.nodes):  # children first
         if last[node.number] <= node.start:
             continue
-        children = [found.pop(child.number) for child in node.children.values() if child.number in found]
+        children = found.pop(node.number, [])[::-1]
         branch = strung(node, last[node.number], passing[node.number], children, node.number in stopped)
         for child in branch.children if len(branch.nodes) == 1 else ():
             close(child, mark, shapes)
-        found[node.number] = branch
+        found[None if node.parent is None else node.parent.number].append(branch)
         if node.parent is not None:
             last[node.parent.number] = max(last[node.parent.number], node.start)
             passing[node.parent.number] += passing[node.number]
-    for root in found.values():
+    for root in found[None]:
         close(root, mark, shapes)
-    return list(reversed(found.values()))
+    return found[None][::-1]
 
 
 def strung(node: Node, end: int, trials: int, children: list[Branch], stopped: bool) -> Branch:

@@ -83,7 +83,6 @@ class Node:
         parent: the node it leaves; None at the plan's roots, which start at step 0.
         like: the first node of the plan with the same forms.
         lane: the trial a root is kept apart for when nothing may be shared; None where equal beginnings merge.
-        children: by (step where they leave, key of their forms).
         requests: by step; only those that somebody still waits for.
         standings: by step.
         floors: the steps where a state stands or is promised, rising: where training can start, now or soon.
@@ -96,10 +95,9 @@ class Node:
     forms: Mapping[str, Form]
     lane: int | None = None
     like: int = 0
-    children: dict[tuple[int, str], Node] = field(default_factory=dict)
     requests: dict[int, Request] = field(default_factory=dict)
     standings: dict[int, Standing] = field(default_factory=dict)
-    floors: list[int] = field(default_factory=list)
+    floors: tuple[int, ...] = ()
     trained_to: int = 0
 
     def stands(self, step: int) -> bool:
@@ -127,7 +125,8 @@ class SearchPlan:
     Attributes:
         nodes: by number.
         roots: by the key of their forms (and lane).
-        first: by the key of its forms, the first node that has them.
+        children: by (parent, step where they leave it, the first node with the same forms), all that are no roots.
+        first: by the key of its forms, the first node that has them. Later ones share its forms.
         others: by the first node, the later ones with the same forms.
         promises: the places that granted batches will reach, with the lease that will.
         promised_by: the same, by lease.
@@ -141,7 +140,8 @@ class SearchPlan:
     def __init__(self) -> None:
         self.nodes: list[Node] = []
         self.roots: dict[str, Node] = {}
-        self.first: dict[str, int] = {}
+        self.children: dict[tuple[int, int, int], Node] = {}
+        self.first: dict[str, Node] = {}
         self.others: dict[int, list[int]] = {}
         self.promises: dict[Place, int] = {}
         self.promised_by: dict[int, set[Place]] = {}
@@ -158,15 +158,17 @@ class SearchPlan:
 
     def grow(self, above: Node | None, start: int, forms: Mapping[str, Form], key: str, lane: int | None) -> Node:
         """Create a node. `key`: of its forms."""
-        number = len(self.nodes)
-        node = Node(number, above, start, forms, lane, self.first.setdefault(key, number), trained_to=start)
+        number, first = len(self.nodes), self.first.get(key)
+        if first is None:
+            node = self.first[key] = Node(number, above, start, forms, lane, number, trained_to=start)
+        else:
+            node = Node(number, above, start, first.forms, lane, first.number, trained_to=start)
+            self.others.setdefault(first.number, []).append(number)
         self.nodes.append(node)
-        if node.like != number:
-            self.others.setdefault(node.like, []).append(number)
         if above is None:
             self.roots[in_lane(key, lane)] = node
         else:
-            above.children[start, key] = node
+            self.children[above.number, start, node.like] = node
         return node
 
     def alike(self, node: int) -> list[int]:
@@ -184,7 +186,7 @@ class SearchPlan:
         node: Node | None = None
         created: list[Node] = []
         for segment in segments:
-            child = self.child(node, segment, lane)
+            child = self.child(node, segment.start, segment.key, lane)
             if child is None:
                 child = self.grow(node, segment.start, segment.forms, segment.key, lane if node is None else None)
                 created.append(child)
@@ -192,11 +194,13 @@ class SearchPlan:
         assert node is not None, "a config has at least one segment"
         return Place(node.number, segments[-1].end), created
 
-    def child(self, node: Node | None, segment: Segment, lane: int | None) -> Node | None:
-        """The node that a segment continues in; None if nobody asked for it yet."""
+    def child(self, node: Node | None, step: int, key: str, lane: int | None = None) -> Node | None:
+        """The node with the forms of this key that leaves `node` at a step, or a root if that is None; None if nobody
+        asked for it yet."""
         if node is None:
-            return self.roots.get(in_lane(segment.key, lane))
-        return node.children.get((segment.start, segment.key))
+            return self.roots.get(in_lane(key, lane))
+        first = self.first.get(key)
+        return None if first is None else self.children.get((node.number, step, first.number))
 
     # -- asking -------------------------------------------------------------------------------------------------
 
@@ -340,9 +344,9 @@ class SearchPlan:
         at = bisect_left(node.floors, place.step)
         there = at < len(node.floors) and node.floors[at] == place.step
         if self.reached(place) and not there:
-            node.floors.insert(at, place.step)
+            node.floors = (*node.floors[:at], place.step, *node.floors[at:])
         elif there and not self.reached(place):
-            del node.floors[at]
+            node.floors = (*node.floors[:at], *node.floors[at + 1 :])
         self.touch(place)
 
     # -- reading ------------------------------------------------------------------------------------------------

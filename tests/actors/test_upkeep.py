@@ -166,7 +166,7 @@ def test_plan_is_the_same_after_a_restart() -> None:
     before = lockstep.books.plans["key-1"]
     lockstep.restart()
     after = lockstep.books.plans["key-1"]
-    assert (after.standings, after.bytes, after.tree.nodes[0].floors) == (before.standings, 1, [15])
+    assert (after.standings, after.bytes, after.tree.nodes[0].floors) == (before.standings, 1, (15,))
     assert after.tree.nodes[0].trained_to == before.tree.nodes[0].trained_to == 15
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hive.planner.search_plan import Place, SearchPlan, Standing, Wanter
-from hive.planner.sequences import Constant, MultiStep, Sequence
+from hive.planner.sequences import Constant, MultiStep, Piecewise, Sequence
 from hive.planner.space import segments
 
 A, B = Wanter("run", 0), Wanter("run", 1)
@@ -39,6 +39,14 @@ def test_place_creates_only_what_lacks() -> None:
     again = plan.place(segments({"lr": MultiStep(0.1, [10], 0.1)}, 15))
     assert [node.number for node in first[1]] == [0, 1]
     assert again == (Place(1, 15), [])
+
+
+def test_nodes_with_the_same_forms_know_each_other_and_share_them() -> None:
+    plan = SearchPlan()
+    for value in (1, 2):
+        place(plan, Piecewise([value, 3], [10]), 20)
+    assert [plan.alike(node.number) for node in plan.nodes] == [[0], [1, 3], [2], [1, 3]]
+    assert plan.nodes[3].forms is plan.nodes[1].forms
 
 
 def test_values_that_differ_in_type_alone_share_nothing() -> None:

@@ -28,7 +28,7 @@ def left_at(plan: SearchPlan, config: Config) -> list[tuple[int, int]]:
     found = []
     node: Node | None = None
     for segment in segments(config, BEYOND):
-        node = plan.child(node, segment, None)
+        node = plan.child(node, segment.start, segment.key)
         if node is None:
             break
         if segment.end < BEYOND:
@@ -76,7 +76,7 @@ def end_of(plan: SearchPlan, config: Config) -> set[Place]:
     node: Node | None = None
     end: set[Place] = set()
     for segment in segments(config, BEYOND):
-        node = plan.child(node, segment, None)
+        node = plan.child(node, segment.start, segment.key)
         if node is None:
             break
         end = {Place(node.number, FOREVER if segment.end == BEYOND else segment.end)}

@@ -312,9 +312,10 @@ def facts(books: Books) -> object:
     trees = {
         name: (
             [(n.number, n.parent and n.parent.number, n.start, n.forms, n.lane, n.trained_to) for n in plan.tree.nodes],
-            [(n.standings, n.requests, n.children.keys()) for n in plan.tree.nodes],
+            [(n.standings, n.requests) for n in plan.tree.nodes],
             [(step, request.order) for n in plan.tree.nodes for step, request in sorted(n.requests.items())],
-            (plan.tree.roots.keys(), set(plan.tree.pending), plan.tree.promises, plan.standings),
+            (plan.tree.roots.keys(), plan.tree.children.keys()),
+            (set(plan.tree.pending), plan.tree.promises, plan.standings),
         )
         for name, plan in books.plans.items()
     }
