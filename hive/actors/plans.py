@@ -21,7 +21,7 @@ from hive.planner.estimates import Estimates
 from hive.planner.pieces import Form, form_from_data
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing
 from hive.planner.shared_paths import SharedPaths
-from hive.planner.space import Config, segments
+from hive.planner.space import Config, forms_key, segments
 from hive.planner.stage_tree import Stage
 from hive.storage.records import LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 
@@ -35,13 +35,23 @@ NOBODY: tuple[int, str, int | None] = (0, "", None)
 """Whom a stage is for that nobody is known to wait behind."""
 
 FORMS_MAX = 100_000
-"""Forms remembered by their data while plans are loaded: most nodes differ from others in one hyper-parameter alone."""
+"""Forms remembered by their data while plans are loaded: most nodes differ from others in one hyper-parameter alone,
+and many have all in common with another."""
+
+encode = msgspec.msgpack.Encoder().encode
 
 
 @lru_cache(FORMS_MAX)
 def form_packed(data: bytes) -> Form:
     """The form that packed data says; the same one as the last time, as far as they are remembered."""
     return form_from_data(msgspec.msgpack.decode(data))
+
+
+@lru_cache(FORMS_MAX)
+def forms_packed(data: bytes) -> tuple[dict[str, Form], str]:
+    """The forms of a node that packed data says, and their key."""
+    forms = {name: form_packed(encode(form)) for name, form in msgspec.msgpack.decode(data).items()}
+    return forms, forms_key(forms)
 
 
 def path_to(node: Node, step: int) -> Iterator[tuple[Node, int]]:
@@ -105,8 +115,8 @@ class LivePlan:
     def load(self, nodes: Iterable[NodeRecord], standings: Iterable[StandingRecord]) -> None:
         """Take the tree back from its records, in key order."""
         for n in nodes:
-            forms = {name: form_packed(msgspec.msgpack.encode(data)) for name, data in n.forms.items()}
-            self.tree.add_node(n.parent, n.start, forms, n.lane)
+            parent = None if n.parent is None else self.tree.nodes[n.parent]
+            self.tree.grow(parent, n.start, *forms_packed(encode(n.forms)), n.lane)
         for s in standings:
             self.stand(Place(s.node, s.step), s)
 
