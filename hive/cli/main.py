@@ -6,6 +6,7 @@ Exit codes: 0 it worked; 1 training code failed, or nothing completed; 2 what wa
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -28,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
     add_run(commands)
     add_looks(commands)
+    add_simulate(commands)
     add_orders(commands)
 
     check = commands.add_parser("check", help="does your trainer give the same bits whichever way hive trains it?")
@@ -59,6 +61,27 @@ def add_run(commands: Commands) -> None:
     )
     run.add_argument("--fresh", action="store_true", help="begin a new plan; the old one is left as it is")
     run.add_argument("--json", type=Path, metavar="OUT", dest="json_path", help="write a summary here")
+
+
+def add_simulate(commands: Commands) -> None:
+    """What trains nothing, and says what training would take."""
+    simulate = commands.add_parser("simulate", help="what searches take, with sharing and without, in virtual time")
+    simulate.add_argument(
+        "what",
+        metavar="FILE | paper",
+        help="a study file, or spaces as JSON; `paper` for the studies of the Hippo paper on 40 devices",
+    )
+    which = simulate.add_mutually_exclusive_group()
+    which.add_argument("--space", metavar="NAME", help="one of the JSON file's spaces")
+    which.add_argument("--set", dest="set_name", metavar="NAME", help="one of its sets: a study for each of its spaces")
+    simulate.add_argument("--devices", type=positive, metavar="N", help="how many train at once (8)")
+    simulate.add_argument("--tuner", choices=("grid", "sha", "asha"), help="what searches (the file's; grid for JSON)")
+    cost = simulate.add_mutually_exclusive_group()
+    cost.add_argument("--seconds-per-step", type=above_zero, metavar="X", help="what a step takes (1)")
+    cost.add_argument("--from", dest="root", type=Path, metavar="ROOT", help="what steps and checkpoints took there")
+    simulate.add_argument("--price", type=above_zero, metavar="P", help="of a device for an hour")
+    simulate.add_argument("--plot", type=Path, metavar="OUT", help="draw what each device does when: .png, .svg, .pdf")
+    simulate.add_argument("--json", action="store_true", help="as JSON")
 
 
 def add_looks(commands: Commands) -> None:
@@ -123,6 +146,17 @@ def positive(word: str) -> int:
     number = int(word) if word.isdecimal() else 0
     if number < 1:
         raise argparse.ArgumentTypeError(f"{word!r} is no whole number from 1")
+    return number
+
+
+def above_zero(word: str) -> float:
+    """A number above 0."""
+    try:
+        number = float(word)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number above 0")
     return number
 
 

@@ -142,7 +142,7 @@ def space_of(data: object, where: str) -> GridSpace:
         if key not in fields:
             raise SpaceError(f"{place(where)}the key {shown(key)} is missing")
     try:
-        name = printable(fields["name"], "name") if "name" in fields else ""
+        name = "" if fields.get("name", "") == "" else printable(fields["name"], "name")
         steps = checked_steps(fields["steps"])
         options = read_options(fields["space"], steps)
         return GridSpace(options, steps, conditions=fields.get("conditions", ()), name=name)

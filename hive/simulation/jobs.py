@@ -38,7 +38,7 @@ from hive.training.reports import (
     Where,
 )
 
-__all__ = ["Model", "SimulatedJobs", "ValuesModel", "World", "expected_digest"]
+__all__ = ["Bar", "Model", "SimulatedJobs", "ValuesModel", "World", "expected_digest"]
 
 CHECKPOINT_BYTES = 100
 """What each file takes, unless the world says otherwise."""
@@ -121,6 +121,28 @@ def expected_digest(config: Config, steps: int) -> str:
     return state
 
 
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """What a trainer did from one moment to another.
+
+    Attributes:
+        trainer: its name.
+        what: "train", "save" or "load".
+        begin, end: in seconds.
+        node: under which node of the plan; -1 for none.
+    """
+
+    trainer: str
+    what: str
+    begin: float
+    end: float
+    node: int
+
+    def since(self, moment: float) -> Bar:
+        """The same, counted from a moment."""
+        return replace(self, begin=self.begin - moment, end=self.end - moment)
+
+
 def no_error(where: str, values: dict[str, Any], step: int) -> str | None:  # noqa: ARG001
     """User code without a fault."""
     return None
@@ -144,6 +166,7 @@ class World:
         written: the names of all checkpoints that ever were.
         trained: steps trained by all jobs, counted from outside.
         saves, loads: the same of checkpoints.
+        bars: what each trainer did when, if anybody wants to know.
     """
 
     model: Model = field(default_factory=ValuesModel)
@@ -161,6 +184,7 @@ class World:
     trained: int = 0
     saves: int = 0
     loads: int = 0
+    bars: list[Bar] | None = None
 
 
 class Running:
@@ -266,6 +290,11 @@ class SimulatedJobs:
         """Whether its process is there."""
         return self.host is not None and self.simulator.alive(self.host)
 
+    def bar(self, what: str, began: float, node: int) -> None:
+        """Note what was done until now."""
+        if self.world.bars is not None and self.host is not None:
+            self.world.bars.append(Bar(self.host.name, what, began, self.simulator.now, node))
+
     def say(self, *reports: Report) -> None:
         """Hand reports in."""
         for report in reports:
@@ -313,7 +342,9 @@ class SimulatedJobs:
         assert kept is None or kept == (order.origin, state), "what is in memory is what the file says"
         if not going_on:
             self.world.loads += 1
+            began = self.simulator.now
             yield 0, self.world.load_s * (1.0 if kept is None else 0.5)
+            self.bar("load", began, order.origin[0])
         self.live = (order.origin, state)
         return Running(order, state, values, loaded=not going_on and kept is None)
 
@@ -344,6 +375,7 @@ class SimulatedJobs:
         self.live = (lease.place, lease.state)
         world.trained += self.steps
         seconds = self.simulator.now - began
+        self.bar("train", began, stage.node)
         self.say(Stepped(lease.order.lease, *lease.place, lease.steps_run, seconds, {"loss": 1.0}))
         self.take_amendment(lease)
         yield from self.after_step(lease)
@@ -384,7 +416,9 @@ class SimulatedJobs:
         if lease.saved != place:
             lease.saved = place
             if world.save_s:
+                began = self.simulator.now
                 yield 0, world.save_s
+                self.bar("save", began, place[0])
             file = self.save(order.file_name(*place), place, lease)
         self.say(Reached(order.lease, *place, lease.steps_run, metrics, digest, file, 0.0, world.save_s))
 

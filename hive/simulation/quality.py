@@ -13,6 +13,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
+from typing import Literal
 
 from hive.planner.pieces import Form
 
@@ -65,11 +66,15 @@ class QualityModel:
         seconds: what a step takes.
         weights: by hyper-parameter, the standard deviation of what its choice adds to a trial's score.
         seed: of what each choice adds.
+        metric: what the score is called.
+        mode: whether "max" or "min" of it is better.
     """
 
     seconds: float
     weights: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
+    metric: str = "score"
+    mode: Literal["min", "max"] = "max"
 
     def begin(self) -> State:
         """Nothing was in force yet."""
@@ -92,7 +97,8 @@ class QualityModel:
         chosen = sum(
             self.weights.get(name, WEIGHT) * self.drawn(name, history.digest) for name, history in histories.items()
         )
-        return {"score": chosen + step / (step + HALF_WAY)}
+        score = chosen + step / (step + HALF_WAY)
+        return {self.metric: score if self.mode == "max" else -score}
 
     def step_s(self, forms: Mapping[str, Form], step: int) -> float:
         """The same for all."""

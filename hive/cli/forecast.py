@@ -1,0 +1,148 @@
+"""`hive simulate FILE`: what a search would take. It must not know how it is simulated.
+
+FILE is a study file, or spaces as JSON (space_file.py), which are searched by the tuner that is named.
+"""
+
+from __future__ import annotations
+
+import json as json_text
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from hive.cli.run import named
+from hive.cli.space_file import read_spaces
+from hive.cli.status import reading, size
+from hive.errors import StudyError
+from hive.planner.space import GridSpace
+from hive.simulation.forecast import Costs, Expected, Forecast, Search, forecast
+from hive.storage.records import RunRecord, StandingRecord
+from hive.storage.store import Store
+from hive.tuners.asha import ASHA
+from hive.tuners.grid import Grid
+from hive.tuners.successive_halving import SuccessiveHalving
+from hive.tuners.tuner import Tuner
+
+__all__ = ["TUNERS", "main"]
+
+REDUCTION = 4
+"""Halving keeps one in so many on each of three rungs."""
+
+DEVICES = 8
+"""Unless it is said how many."""
+
+TUNERS: dict[str, Callable[[GridSpace], Tuner]] = {
+    "grid": Grid,
+    "sha": lambda space: SuccessiveHalving(space, first_rung(space), space.steps, REDUCTION),
+    "asha": lambda space: ASHA(space, first_rung(space), space.steps, REDUCTION),
+}
+"""What `--tuner` names."""
+
+
+def main(
+    file: Path,
+    space: str | None,
+    set_name: str | None,
+    devices: int | None,
+    tuner: str | None,
+    seconds_per_step: float | None,
+    root: Path | None,
+    price: float | None,
+    plot: Path | None,
+    json: bool,
+) -> int:
+    """Simulate a file's search, and show what it takes.
+
+    Raises:
+        StudyError: the file, or the root, is not what it should be.
+    """
+    search = of_spaces(file, space, set_name, tuner or "grid") if file.suffix == ".json" else of_study(file, tuner)
+    costs = Costs(price=price) if root is None else replace(measured(root), price=price)
+    if seconds_per_step is not None:
+        costs = replace(costs, seconds_per_step=seconds_per_step)
+    found = forecast(search, devices or DEVICES, costs)
+    if plot is not None:
+        from hive.cli.gantt import draw  # it loads matplotlib
+
+        draw(found, plot)
+    if json:
+        print(json_text.dumps(found.to_json(), indent=1))
+    else:
+        show(found, assumed=seconds_per_step is None and root is None)
+    return 0
+
+
+def first_rung(space: GridSpace) -> int:
+    """The step of the first of the rungs."""
+    return max(1, space.steps // REDUCTION**2)
+
+
+def of_spaces(file: Path, space: str | None, set_name: str | None, tuner: str) -> Search:
+    """A search of a file's spaces, a study each."""
+    spaces = read_spaces(file, space, set_name)
+    return Search(space or set_name or spaces[0].name or file.stem, [TUNERS[tuner](each) for each in spaces])
+
+
+def of_study(file: Path, tuner: str | None) -> Search:
+    """The search that a study file defines.
+
+    Raises:
+        StudyError: the file cannot be loaded, or defines none; or a tuner is named that cannot search its space.
+    """
+    from hive.study import Study  # these import what trains, which a space does without
+    from hive.training.source import load_module, marked_as_import
+
+    with marked_as_import():
+        module = load_module(file)
+    study, own = named(module, file, "study", Study), named(module, file, "tuner", object)
+    if tuner is not None:
+        space = getattr(own, "space", None)
+        if not isinstance(space, GridSpace):
+            raise StudyError(f"{file}: --tuner {tuner} needs a GridSpace, and `tuner` has none")
+        own = TUNERS[tuner](space)
+    return Search(study.name, [own], study.metric, study.mode)
+
+
+def measured(root: Path) -> Costs:
+    """What steps and checkpoints took and were in a root's runs.
+
+    Raises:
+        StudyError: nothing was trained there.
+    """
+    with reading(root) as store:
+        steps, seconds = trained(store)
+        sizes = [record.checkpoint.bytes for record in store.scan(StandingRecord) if record.checkpoint is not None]
+    if not steps:
+        raise StudyError(f"nothing was trained in {root} yet: say what a step takes, with --seconds-per-step")
+    return Costs(seconds / steps, checkpoint_bytes=round(sum(sizes) / len(sizes)) if sizes else 0)
+
+
+def trained(store: Store) -> tuple[int, float]:
+    """Steps, and the trainers' seconds for them, saves and loads among these."""
+    counts = [run.counts for run in store.scan(RunRecord)]
+    return sum(each.steps_run for each in counts), sum(each.trainer_busy_s for each in counts)
+
+
+def show(found: Forecast, *, assumed: bool) -> None:
+    """For people."""
+    step = f"{found.costs.seconds_per_step:g} s a step"
+    said = f"{step} (assumed: give --seconds-per-step or --from)" if assumed else step
+    trials = f"{found.trials:,} trials, merge rate {found.merge_rate:.2f}"
+    print(f"{found.search}: {trials}; {found.devices} devices, {said}")
+    print(f"  {'':<16}{'each apart':>16}{'shared once':>16}{'ratio':>8}")
+    line("device-hours", found, lambda each: each.device_hours, ",.2f")
+    line("hours", found, lambda each: each.hours, ",.2f")
+    if found.costs.price is not None:
+        line("cost", found, lambda each: each.cost or 0.0, ",.2f")
+    line("steps", found, lambda each: each.steps, ",")
+    line("checkpoints", found, lambda each: each.checkpoints, ",")
+    if found.costs.checkpoint_bytes:
+        apart, shared = size(found.trial.checkpoint_bytes), size(found.stage.checkpoint_bytes)
+        print(f"  {'their bytes':<16}{apart:>16}{shared:>16}")
+
+
+def line(what: str, found: Forecast, value: Callable[[Expected], float], form: str) -> None:
+    """A figure of both ways."""
+    apart, shared = value(found.trial), value(found.stage)
+    ratio = f"{apart / shared:.2f}" if shared else ""
+    print(f"  {what:<16}{format(apart, form):>16}{format(shared, form):>16}{ratio:>8}")

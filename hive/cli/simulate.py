@@ -1,0 +1,90 @@
+"""`hive simulate`: searches in virtual time, before anything is trained. It must not know how they are simulated.
+
+hive simulate paper      the tables of the Hippo paper, on 40 simulated devices
+"""
+
+from __future__ import annotations
+
+import json as json_text
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from hive.cli import forecast
+from hive.errors import StudyError
+from hive.simulation.paper import Row, run
+
+__all__ = ["main"]
+
+HEADINGS = (
+    "STUDY", "TUNER", "MERGE", "DEVICE-HOURS", "RATIO", "PAPER", "RAY", "HOURS", "RATIO", "PAPER", "RAY", "BUSY",
+    "BOUND", "OPTIMUM",
+)  # fmt: skip
+
+LEGEND = """\
+DEVICE-HOURS and HOURS (from beginning to end) are those with each trial apart > those with shared beginnings trained
+once; RATIO is one by the other, PAPER what the paper reports against its own trials apart, RAY against Ray Tune. BUSY:
+devices at work, of 40. BOUND: hours that no schedule can be below: the longest trial, or the work over all devices, and
+then what the best trial goes on for. OPTIMUM: the shortest schedule of a grid if saves and loads took no time."""
+
+
+def main(what: str, json: bool, **given: Any) -> int:
+    """Simulate, and show what came of it.
+
+    Raises:
+        UsageError: what is to be simulated is not there, or wrong.
+    """
+    if what == "paper":
+        return paper(json, given)
+    code: int = forecast.main(Path(what), json=json, **given)
+    return code
+
+
+def paper(json: bool, given: Mapping[str, Any]) -> int:
+    """The paper's studies.
+
+    Raises:
+        StudyError: options that they have no use for.
+    """
+    useless = [name for name, value in given.items() if value is not None]
+    if useless:
+        raise StudyError("hive simulate paper: the paper's studies take no option but --json")
+    rows = run(workers=os.cpu_count() or 1)
+    if json:
+        print(json_text.dumps([row.to_json() for row in rows], indent=1))
+        return 0
+    show(rows)
+    print(f"\n{LEGEND}")
+    return 0
+
+
+def show(rows: Iterator[Row]) -> None:
+    """The rows, each as soon as it is there."""
+    widths = [11, 5, 5, 16, 5, 5, 5, 13, 5, 5, 5, 5, 6, 7]
+
+    def line(words: tuple[str, ...]) -> None:
+        print("  ".join(word.ljust(width) for word, width in zip(words, widths, strict=True)).rstrip(), flush=True)
+
+    line(HEADINGS)
+    for row in rows:
+        line(cells(row))
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row's words."""
+    given, trial, stage = row.experiment, row.trial, row.stage
+    optimum = "" if row.optimum_hours is None else f"{row.optimum_hours:.2f}"
+    return (
+        *(given.study, given.tuner, f"{row.merge_rate:.2f}"),
+        *(f"{trial.device_hours:.1f} > {stage.device_hours:.1f}", *ratios(row, "device_hours")),
+        *(f"{trial.hours:.2f} > {stage.hours:.2f}", *ratios(row, "hours")),
+        *(f"{stage.busy_devices:.1f}", f"{row.lower_bound_hours:.2f}", optimum),
+    )
+
+
+def ratios(row: Row, of: str) -> Iterator[str]:
+    """Ours, and those that the paper reports."""
+    for ratio in (row.ratio, row.experiment.paper, row.experiment.ray):
+        value: float | None = getattr(ratio, of)
+        yield "" if value is None else f"{value:.2f}"

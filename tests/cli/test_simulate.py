@@ -1,0 +1,154 @@
+"""`hive simulate FILE`: what a search would take; of spaces, of study files, by what a root has measured."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hive.cli.main import main
+from hive.planner.sequences import Constant, MultiStep
+from hive.planner.space import GridSpace
+from hive.storage.lmdb_store import LmdbStore
+from hive.storage.records import CheckpointFile, RunCounts, RunRecord, StandingRecord
+from hive.storage.root import RootPaths
+from hive.storage.store import Put
+
+SPACE = GridSpace(
+    {"lr": [MultiStep(0.1, [at], 0.1) for at in (4, 8)], "optimizer": [Constant("sgd"), Constant("adam")]}, steps=12
+)
+
+STUDY = """
+import hive
+
+class Toy(hive.Trainer):
+    def train(self):
+        raise AssertionError("nobody trains")
+
+    evaluate = train
+
+class Mine:
+    space, steps = hive.GridSpace({"lr": [hive.MultiStep(1.0, [m], 0.5) for m in (2, 3)]}, steps=4), 4
+
+    async def tune(self, study):
+        results = await study.train_all([(config, 2) for config in self.space.configs()])
+        assert study.mode == "min" and all(set(result.metrics) == {"loss"} for result in results)
+        await study.train(min(results, key=lambda result: result.metrics["loss"]).config, 4)
+
+study, tuner = hive.Study("toy", Toy, metric="loss", mode="min"), Mine()
+if __name__ == "__main__":
+    raise SystemExit("this is not run")
+"""
+
+
+@pytest.fixture
+def space(tmp_path: Path) -> Path:
+    file = tmp_path / "space.json"
+    file.write_text(json.dumps(SPACE.to_json()))
+    return file
+
+
+def found(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
+    assert main(["simulate", *map(str, words), "--json"]) == 0
+    said: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return said
+
+
+def test_grid_takes_its_distinct_steps_or_all_of_them(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = found(capsys, space, "--devices", 4, "--seconds-per-step", 60, "--price", 3)
+    assert (said["trials"], said["trial"]["steps"], said["stage"]["steps"]) == (4, 48, 40)
+    assert said["merge_rate"] == pytest.approx(1.2)
+    assert said["trial"]["device_hours"] == pytest.approx(48 / 60, rel=0.001)
+    assert said["stage"]["device_hours"] == pytest.approx(40 / 60, rel=0.001)
+    assert said["stage"]["hours"] == pytest.approx(12 / 60, rel=0.01)
+    assert said["stage"]["cost"] == pytest.approx(2.0, rel=0.001)
+    assert (said["trial"]["checkpoints"], said["stage"]["checkpoints"]) == (4, 6)
+    assert said["ratio"]["device_hours"] == pytest.approx(1.2, rel=0.001)
+
+
+@pytest.mark.parametrize("tuner", ["sha", "asha"])
+def test_tuners_that_stop_early_take_less(tuner: str, space: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert found(capsys, space, "--tuner", tuner)["trial"]["steps"] < 48
+
+
+def test_set_is_a_study_for_each_of_its_spaces(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "spaces.json"
+    spaces = {"one": SPACE.to_json(), "two": SPACE.to_json()}
+    file.write_text(json.dumps({"spaces": spaces, "sets": {"both": ["one", "two"]}}))
+    said = found(capsys, file, "--set", "both")
+    assert (said["search"], said["trials"], said["trial"]["steps"], said["stage"]["steps"]) == ("both", 8, 96, 40)
+
+
+def test_study_file_is_searched_by_its_own_tuner_or_by_another(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "toy.py"
+    file.write_text(STUDY)
+    said = found(capsys, file)
+    assert (said["search"], said["trials"], said["trial"]["steps"], said["stage"]["steps"]) == ("toy", 2, 6, 4)
+    assert found(capsys, file, "--tuner", "grid")["trial"]["steps"] == 8
+
+
+def test_root_says_what_a_step_and_a_checkpoint_took(
+    tmp_path: Path, space: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "root"
+    paths = RootPaths(root)
+    paths.store_path.parent.mkdir(parents=True, exist_ok=True)
+    store = LmdbStore(paths.store_path)
+    counts = RunCounts(steps_run=10, trainer_busy_s=25.0)
+    standing = StandingRecord("plan", 0, 5, CheckpointFile("plan/file", 1000), "digest")
+    store.commit([Put(RunRecord("run", "study", "plan", 0.0, counts=counts)), Put(standing)])
+    store.close()
+    said = found(capsys, space, "--from", root)
+    assert said["seconds_per_step"] == 2.5
+    assert said["stage"]["checkpoint_bytes"] == 1000 * said["stage"]["checkpoints"]
+
+
+def test_forecast_is_a_table_and_a_picture(space: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "gantt.png"
+    assert main(["simulate", str(space), "--plot", str(picture)]) == 0
+    shown = capsys.readouterr().out
+    assert "4 trials, merge rate 1.20; 8 devices, 1 s a step (assumed" in shown
+    assert [line.split()[0] for line in shown.splitlines()[2:]] == ["device-hours", "hours", "steps", "checkpoints"]
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["nothing.json"], "nothing.json: cannot be read"),
+        (["nothing.py"], "nothing.py"),
+        (["SPACE", "--plot", "picture.of"], "cannot draw to picture.of (--plot)"),
+        (["SPACE", "--from", "nowhere"], "nowhere is no root"),
+        (["SPACE", "--space", "other"], "holds one space, which needs no --space"),
+        (["paper", "--devices", "3"], "the paper's studies take no option but --json"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    words: list[str], said: str, space: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["simulate", *(str(space) if word == "SPACE" else word for word in words)]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_root_in_which_nothing_was_trained_says_nothing_of_steps(
+    tmp_path: Path, space: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paths = RootPaths(tmp_path / "root")
+    paths.store_path.parent.mkdir(parents=True, exist_ok=True)
+    LmdbStore(paths.store_path).close()
+    assert main(["simulate", str(space), "--from", str(tmp_path / "root")]) == 2
+    assert "nothing was trained in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--price", "-1"], ["--seconds-per-step", "nan"], ["--devices", "0"]])
+def test_numbers_that_mean_nothing_are_refused(
+    words: list[str], space: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["simulate", str(space), *words])
+    assert words[1] in capsys.readouterr().err

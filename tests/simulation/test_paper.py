@@ -1,0 +1,83 @@
+"""The paper's studies in virtual time: what is simulated costs what is trained, and sharing saves what merges."""
+
+from __future__ import annotations
+
+import json
+from itertools import islice
+
+import pytest
+
+from hive.cli.main import main
+from hive.cli.simulate import HEADINGS, cells
+from hive.simulation.paper import PAPER, Experiment, Row, run
+
+QUICK = tuple(each for each in PAPER if each.study in ("resnet56", "bert", "high-S1", "low-S1"))
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[tuple[str, str], Row]:
+    return {(row.experiment.study, row.experiment.tuner): row for row in run(QUICK)}
+
+
+def test_paper_has_the_four_studies_of_table_1_and_all_sets_of_figures_13_and_14() -> None:
+    assert [(each.study, each.tuner) for each in PAPER[:4]] == [
+        ("resnet56", "SHA"),
+        ("resnet56", "ASHA"),
+        ("mobilenetv2", "grid"),
+        ("bert", "grid"),
+    ]
+    sets = {each.study: len(each.spaces) for each in PAPER[4:]}
+    assert sets == {f"{kind}-S{k}": k for kind in ("high", "low") for k in (1, 2, 4, 8)}
+    assert all({each.tuner for each in PAPER if each.study == name} == {"grid", "SHA"} for name in sets)
+
+
+def test_device_hours_are_those_of_the_distinct_steps(rows: dict[tuple[str, str], Row]) -> None:
+    for row in rows.values():
+        given = row.experiment
+        trials = {"resnet56": 448, "bert": 40}.get(given.study, 144)
+        if given.tuner == "grid":
+            asked = trials * (27_000 if given.study == "bert" else 120)
+            unit_h = given.seconds * given.gpus / 3600
+            assert row.trial.device_hours == pytest.approx(asked * unit_h, rel=0.03)
+            assert row.stage.device_hours == pytest.approx(asked / row.merge_rate * unit_h, rel=0.03)
+
+
+def test_grids_save_what_merges(rows: dict[tuple[str, str], Row]) -> None:
+    for (study, tuner), row in rows.items():
+        if tuner == "grid":
+            assert row.ratio.device_hours == pytest.approx(row.merge_rate, rel=0.03), study
+    assert rows["bert", "grid"].merge_rate == pytest.approx(2.045, rel=0.001)
+
+
+def test_nothing_ends_before_its_bounds_and_trials_apart_are_those_of_the_paper(
+    rows: dict[tuple[str, str], Row],
+) -> None:
+    for row in rows.values():
+        assert row.stage.hours >= row.lower_bound_hours
+        assert row.trial.hours > row.stage.hours
+        assert (row.optimum_hours is None) == (row.experiment.tuner != "grid")
+        assert row.optimum_hours is None or row.lower_bound_hours <= row.optimum_hours <= row.stage.hours
+        assert row.stage.busy_devices <= 40
+    halving = rows["resnet56", "SHA"]  # 13,440 epochs and the winner's 100
+    assert halving.trial.device_hours == pytest.approx(13_540 * 107.1 / 3600, rel=0.01)
+    assert halving.ratio.device_hours is not None
+    assert halving.ratio.device_hours > 4.84
+
+
+def test_rows_are_json_and_cells_of_a_table(rows: dict[tuple[str, str], Row]) -> None:
+    row = rows["bert", "grid"]
+    said = json.loads(json.dumps(row.to_json()))
+    assert set(said) >= {"study", "tuner", "merge_rate", "trial", "stage", "ratio", "paper_ratio", "optimum_hours"}
+    assert said["stage"].keys() == {"device_hours", "hours", "busy_devices"}
+    assert said["paper_ratio"] == {"device_hours": 2.0, "hours": 2.02}
+    assert len(cells(row)) == len(HEADINGS)
+
+
+def test_rows_come_in_the_order_of_the_experiments_whatever_takes_how_long() -> None:
+    given = [Experiment(f"{n} times", "SHA", ("resnet20-low-0",) * n, 36.0) for n in (3, 1)]
+    assert [row.experiment.study for row in islice(run(given), 2)] == ["3 times", "1 times"]
+
+
+def test_what_is_neither_a_file_nor_the_paper_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", "everything"]) == 2
+    assert "there is no file everything" in capsys.readouterr().err
