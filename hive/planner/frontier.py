@@ -96,7 +96,7 @@ class Front:
     waiting: list[int] = field(default_factory=list)
     orders: list[int] = field(default_factory=list)
     ways: dict[int, Ways] = field(default_factory=dict)
-    measured: set[int] = field(default_factory=set)
+    measured: frozenset[int] = frozenset()
     head: Rank | None = None
 
     def chained(self, at: int, step: int) -> bool:
@@ -416,9 +416,9 @@ class Frontier:
         elif there and not wanted:
             front.remove(at)
         if reached and self.measurement(node, step) is not None:
-            front.measured.add(step)
-        else:
-            front.measured.discard(step)
+            front.measured |= {step}
+        elif front.measured:
+            front.measured -= {step}
         return node.floors[below - 1] if below else node.start
 
     def weigh(self, front: Front, floor: int, top: int) -> None:
