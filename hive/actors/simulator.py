@@ -106,6 +106,8 @@ class Host:
         files: called with what is to be done in the checkpoint folder.
         aliases: what it calls other hosts, where that is not their name.
         timers: by name, the mark of the last that was started.
+        waiting: while it is held up, what is to happen in it, in order; None while it goes on.
+        now: the time that its actor was shown last; Unix time, in seconds.
     """
 
     name: str
@@ -117,6 +119,8 @@ class Host:
     aliases: dict[str, str] = field(default_factory=dict)
     life: int = 0
     timers: dict[str, int] = field(default_factory=dict)
+    waiting: list[Callable[[], None]] | None = None
+    now: float = 0.0
 
 
 class Simulator:
@@ -128,6 +132,7 @@ class Simulator:
 
     Attributes:
         now: Unix time, in seconds.
+        shifts: by host, the seconds that its clock is ahead of that.
         random: whoever draws for this simulation draws here.
         crash_next: by host, after how many effects of its next turn it dies; 0 for before its commit.
         on_crash: called with the name of a host that died so.
@@ -138,8 +143,9 @@ class Simulator:
         self.random = random.Random(seed)
         self.weather = weather
         self.now = BEGAN
+        self.shifts: dict[str, float] = {}
         self.hosts: dict[str, Host] = {}
-        self.queue: list[tuple[float, int, Callable[[], None]]] = []
+        self.queue: list[tuple[float, int, Callable[[], object]]] = []
         self.counted = 0
         self.lives = 0
         self.turns = 0
@@ -156,7 +162,7 @@ class Simulator:
         self.lives += 1
         host.life = self.lives
         self.hosts[host.name] = host
-        self.carry_out(host, list(host.actor.start(self.now)))
+        self.carry_out(host, list(host.actor.start(self.tick(host))))
         return host
 
     def remove(self, name: str) -> None:
@@ -175,16 +181,37 @@ class Simulator:
 
     def post(self, host: Host, event: Event, after_s: float = 0.0) -> None:
         """An event of the host's own process, lost if that is gone by then."""
-        life = host.life
+        self.later(after_s, lambda: self.within(host, lambda: self.turn(host, event)))
 
-        def happen() -> None:
-            now_there = self.hosts.get(host.name)
-            if now_there is not None and now_there.life == life:
-                self.turn(now_there, event)
+    def within(self, host: Host, happen: Callable[[], None]) -> None:
+        """Let something happen in a process: now, or once it goes on again; never if it is gone by then."""
+        if not self.alive(host):
+            return
+        if host.waiting is None:
+            happen()
+        else:
+            host.waiting.append(happen)
 
-        self.later(after_s, happen)
+    def hold_up(self, host: Host) -> None:
+        """A process stands still, and with it all that is to happen there."""
+        host.waiting = host.waiting or []
 
-    def later(self, after_s: float, happen: Callable[[], None]) -> None:
+    def go_on(self, host: Host) -> None:
+        """A process that was held up goes on: what was to happen meanwhile happens now, in order."""
+        waiting, host.waiting = host.waiting or [], None
+        for happen in waiting:
+            self.within(host, happen)
+
+    def clock(self, name: str) -> float:
+        """What a host's clock says: Unix time, in seconds."""
+        return self.now + self.shifts.get(name, 0.0)
+
+    def tick(self, host: Host) -> float:
+        """What a host's actor is shown of its clock: never less than before."""
+        host.now = max(host.now, self.clock(host.name))
+        return host.now
+
+    def later(self, after_s: float, happen: Callable[[], object]) -> None:
         """Let something happen after so many seconds."""
         self.counted += 1
         heappush(self.queue, (self.now + after_s, self.counted, happen))
@@ -196,7 +223,7 @@ class Simulator:
         if isinstance(event, TimerFired):
             host.timers.pop(event.name, None)
         self.turns += 1
-        effects = [*host.actor.handle(event, self.now), *host.actor.handle(Quiet(), self.now)]
+        effects = self.decided(host, event)
         effects.sort(key=lambda effect: not isinstance(effect, Commit))
         dies_after = self.crash_next.pop(host.name, None)
         try:
@@ -207,6 +234,11 @@ class Simulator:
             self.on_crash(host.name)
         else:
             self.after_turn(host.name)
+
+    def decided(self, host: Host, event: Event) -> list[Effect]:
+        """What an actor wants after an event, and after the quiet moment that follows."""
+        now = self.tick(host)
+        return [*host.actor.handle(event, now), *host.actor.handle(Quiet(), now)]
 
     def carry_out(self, host: Host, effects: list[Effect]) -> None:
         """Do what an actor decided."""
@@ -236,14 +268,12 @@ class Simulator:
     def start_timer(self, host: Host, name: str, after_s: float) -> None:
         """Fire once, unless a timer of that name is started anew or the process is gone."""
         mark = host.timers[name] = self.counted + 1
-        life = host.life
 
         def fire() -> None:
-            now_there = self.hosts.get(host.name)
-            if now_there is not None and now_there.life == life and now_there.timers.get(name) == mark:
-                self.turn(now_there, TimerFired(name))
+            if host.timers.get(name) == mark:
+                self.turn(host, TimerFired(name))
 
-        self.later(after_s, fire)
+        self.later(after_s, lambda: self.within(host, fire))
 
     # -- messages -----------------------------------------------------------------------------------------------
 
@@ -260,7 +290,7 @@ class Simulator:
         """A message is there, unless whom it is for is gone, or its sender's connections are."""
         host = self.hosts.get(to)
         if host is not None and sender not in self.cut_off:
-            self.turn(host, Received(sender, message))
+            self.within(host, lambda: self.turn(host, Received(sender, message)))
 
     # -- time ---------------------------------------------------------------------------------------------------
 

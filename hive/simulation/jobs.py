@@ -15,7 +15,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -148,6 +149,11 @@ def no_error(where: str, values: dict[str, Any], step: int) -> str | None:  # no
     return None
 
 
+def at_once() -> Sequence[float]:
+    """A report is heard once, at the moment at which it is said."""
+    return (0.0,)
+
+
 @dataclass
 class World:
     """What all jobs share: the disk, how long things take, and what user code does.
@@ -159,10 +165,12 @@ class World:
         every_step: whether each step is reported; if not, only where something happens.
         report_s: seconds after which a step is reported at the latest.
         raises: (where, values, step) -> the user's traceback, or None. Needs `every_step`.
+        heard: after how many seconds each copy of a report is heard. None overtakes one that was said before.
         checkpoint_every: a checkpoint besides boundaries after so many steps; None for none.
         eval_every: an evaluation between boundaries after so many steps; None for none.
         bytes: what a checkpoint takes.
         checkpoints: by file name, the state and the values that it was made under.
+        damaged: by file name, why it cannot be read any more.
         written: the names of all checkpoints that ever were.
         trained: steps trained by all jobs, counted from outside.
         saves, loads: the same of checkpoints.
@@ -176,10 +184,12 @@ class World:
     every_step: bool = True
     report_s: float = math.inf
     raises: Callable[[str, dict[str, Any], int], str | None] = no_error
+    heard: Callable[[], Sequence[float]] = at_once
     checkpoint_every: int | None = None
     eval_every: int | None = None
     bytes: int = CHECKPOINT_BYTES
     checkpoints: dict[str, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
+    damaged: dict[str, str] = field(default_factory=dict)
     written: set[str] = field(default_factory=set)
     trained: int = 0
     saves: int = 0
@@ -219,6 +229,7 @@ class SimulatedJobs:
 
     Attributes:
         host: the trainer's process; set by whoever starts it.
+        hung: whether its job hangs.
     """
 
     def __init__(self, simulator: Simulator, world: World) -> None:
@@ -235,6 +246,9 @@ class SimulatedJobs:
         self.since = 0.0
         self.step_s = 0.0
         self.steps = 0
+        self.unheard: deque[Report] = deque()
+        self.heard_at = 0.0
+        self.hung = False
 
     # -- what the driver calls --------------------------------------------------------------------------------------
 
@@ -253,6 +267,12 @@ class SimulatedJobs:
         """Leave after the step that runs."""
         self.stopping = True
         self.interrupt()
+
+    def hang(self) -> bool:
+        """User code never returns: nothing more is reported until its process ends. Whether any was running."""
+        hangs, self.training = self.training is not None, None
+        self.hung |= hangs
+        return hangs
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -274,9 +294,14 @@ class SimulatedJobs:
         self.simulator.later(max(0.0, self.since + seconds - self.simulator.now), lambda: self.ring(alarm))
 
     def ring(self, alarm: int) -> None:
-        """The wait is over."""
-        if alarm == self.alarm and self.training is not None and self.alive():
-            self.go_on()
+        """The wait is over, unless its process stands still."""
+
+        def happen() -> None:
+            if alarm == self.alarm and self.training is not None:
+                self.go_on()
+
+        if self.host is not None:
+            self.simulator.within(self.host, happen)
 
     def interrupt(self) -> None:
         """Let the step that runs be the last before the job looks up."""
@@ -298,17 +323,31 @@ class SimulatedJobs:
     def say(self, *reports: Report) -> None:
         """Hand reports in."""
         for report in reports:
-            if self.host is not None and self.alive():
-                self.simulator.turn(self.host, JobReported("", report))
+            for after_s in self.world.heard():
+                self.unheard.append(report)
+                self.heard_at = max(self.heard_at, self.simulator.now + after_s)
+                if after_s or len(self.unheard) > 1:
+                    self.simulator.later(max(0.0, self.heard_at - self.simulator.now), self.hear)
+                else:
+                    self.hear()
+
+    def hear(self) -> None:
+        """The report that was said first of those not heard yet."""
+        report = self.unheard.popleft()
+        if self.host is not None:
+            host = self.host
+            self.simulator.within(host, lambda: self.simulator.turn(host, JobReported("", report)))
 
     # -- a batch ----------------------------------------------------------------------------------------------------
 
     def run(self, order: BatchOrder) -> Iterator[Pause]:
         """A batch, as hive/training/executor.py goes through it; yields what it waits for."""
-        if order.checkpoint is not None and order.checkpoint not in self.world.checkpoints:
-            self.live = None  # the grant comes late: its lease is over, and its file was given up
+        unreadable = self.unreadable(order)
+        if unreadable is not None:
+            self.live = None
             first = order.stages[0]
-            self.say(Failed(order.lease, first.node, first.start + 1, 0, "load", "the file is gone"))
+            step = first.start if first.start == first.end else first.start + 1
+            self.say(Failed(order.lease, first.node, step, 0, "load", unreadable))
             self.say(Ended(order.lease, 0, None, None, ()))
             return
         lease = self.lease = yield from self.begin(order)
@@ -326,6 +365,17 @@ class SimulatedJobs:
                 return
             if lease.ahead and lease.ahead[0].end <= lease.step:
                 del lease.ahead[0]
+
+    def unreadable(self, order: BatchOrder) -> str | None:
+        """Why the file that a batch starts from cannot be read; None if it can, or need not be."""
+        file = order.checkpoint
+        if file is None:
+            return None
+        if file not in self.world.checkpoints:
+            return "the file is gone"  # the grant comes late: its lease is over, and its file was given up
+        if file in self.memory or (self.live is not None and self.live[0] == order.origin):
+            return None
+        return self.world.damaged.get(file)
 
     def begin(self, order: BatchOrder) -> Generator[Pause, None, Running]:
         """A lease in the state its batch starts from: the live one if it stands there, else the named checkpoint's, out

@@ -55,6 +55,7 @@ class SimulatedRoot:
         broken: of an order to start a trainer: why its class cannot be had, or the code that its process exits with at
             once; None for neither.
         crashes: how often the coordinator was killed.
+        nodes: the names of all node managers that ever lived.
     """
 
     def __init__(
@@ -81,6 +82,7 @@ class SimulatedRoot:
         self.incarnations = 0
         self.crashes = 0
         self.folder_free = 0.0
+        self.nodes: dict[str, None] = {}
         simulator.on_crash = self.crashed
         self.start_coordinator()
         simulator.add(Host("aggregator", Aggregator(self.curves), store=self.curves))
@@ -98,8 +100,10 @@ class SimulatedRoot:
         return actor
 
     def start_coordinator(self) -> None:
-        """Construct it from its store."""
-        actor = Coordinator(self.store, self.simulator.now, self.settings)
+        """Construct it from its store, unless it lives."""
+        if "coordinator" in self.simulator.hosts:
+            return
+        actor = Coordinator(self.store, self.simulator.clock("coordinator"), self.settings)
         host = self.simulator.add(Host("coordinator", actor, store=self.store, files=self.look_after))
         self.simulator.post(host, Called(AggregatorAt("at")))
 
@@ -132,13 +136,18 @@ class SimulatedRoot:
         """A process died in the middle of a turn."""
         if name == "coordinator":
             self.crash_coordinator()
+        elif name in self.nodes:
+            self.kill_node(name)
         else:
             self.kill_trainer(name)
 
     # -- node managers and trainers ---------------------------------------------------------------------------------
 
     def start_node(self, name: str) -> None:
-        """A node manager begins."""
+        """A node manager begins, unless it lives."""
+        if name in self.simulator.hosts:
+            return
+        self.nodes[name] = None
         self.incarnations += 1
         actor = NodeActor(name, f"incarnation {self.incarnations}", ["cpu"] * self.devices, self.beats.node_s)
         host = Host(name, actor)

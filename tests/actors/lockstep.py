@@ -52,9 +52,9 @@ from hive.actors.messages import (
 )
 from hive.planner.sequences import Constant, MultiStep
 from hive.planner.space import Config
+from hive.simulation.clients import asked, opening
 from hive.storage.memory_store import MemoryStore
 from hive.storage.records import CheckpointFile
-from tests.actors.clients import asked, opening
 
 M = TypeVar("M", bound=Message)
 

@@ -13,8 +13,8 @@ from hive.actors.messages import (
     StatusQuery,
     TrainerBeat,
 )
+from hive.simulation.clients import opening
 from hive.storage.records import LeaseRecord
-from tests.actors.clients import opening
 from tests.actors.lockstep import STRAIGHT, Lockstep, busy, told
 
 

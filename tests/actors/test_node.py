@@ -30,8 +30,8 @@ from hive.actors.messages import (
     TrainerExited,
 )
 from hive.actors.node import NodeActor, TrainerOrder
+from hive.simulation.clients import SOURCE
 from hive.storage.records import CheckpointFolder
-from tests.actors.clients import SOURCE
 
 BEAT = TimerFired("beat")
 

@@ -9,7 +9,7 @@ import pytest
 
 from hive.actors.messages import Opened
 from hive.actors.succession import ABANDONED_S
-from tests.actors.clients import SOURCE, opening
+from hive.simulation.clients import SOURCE, opening
 from tests.actors.lockstep import STRAIGHT, Lockstep, busy
 
 

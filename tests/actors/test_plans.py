@@ -12,9 +12,9 @@ from hive.planner.running import Way
 from hive.planner.search_plan import Place, Wanter
 from hive.planner.sequences import Constant, Exponential, MultiStep, Sequence, Values
 from hive.planner.stage_tree import build
+from hive.simulation.clients import SOURCE
 from hive.storage.records import CheckpointFile, LeaseRecord, NodeRecord, PlanRecord, StandingRecord
 from hive.storage.store import Put
-from tests.actors.clients import SOURCE
 
 STRAIGHT, DROPPED = Constant(1), MultiStep(1, [10], 0.1)
 FILE = CheckpointFile("key-1/file", 1)

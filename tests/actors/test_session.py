@@ -31,8 +31,8 @@ from hive.actors.messages import (
     ToldTime,
 )
 from hive.actors.session import AnnounceCall, AskCall, AskTimeCall, CloseCall, ReleaseCall, Session
+from hive.simulation.clients import opening
 from hive.storage.records import RunCounts
-from tests.actors.clients import opening
 
 BEAT = TimerFired("beat")
 OPENED = Opened("run", "key-1")

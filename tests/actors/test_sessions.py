@@ -17,7 +17,8 @@ from hive.actors.messages import (
     StartTrainer,
     Told,
 )
-from tests.actors.clients import asked, assert_adds_up, opening
+from hive.simulation.clients import asked, opening
+from tests.actors.clients import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, Lockstep, busy, opened, stages, told
 
 

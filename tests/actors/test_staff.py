@@ -6,8 +6,8 @@ from hive.actors.actor import Send, Turn
 from hive.actors.leases import LeaseTable
 from hive.actors.messages import Message, NodeBeat, NodeWelcome, RetireTrainer, Slot, StartTrainer, TrainerBeat
 from hive.actors.staff import Staff
+from hive.simulation.clients import SOURCE
 from hive.storage.records import CheckpointFolder, LeaseRecord, PlanRecord
-from tests.actors.clients import SOURCE
 
 FOLDER = CheckpointFolder("folder", "root")
 

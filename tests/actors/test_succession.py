@@ -10,8 +10,9 @@ from hive.actors.messages import Opened, OpenRun, Refused, RunState, SessionBeat
 from hive.actors.replay import QUIET_BEATS
 from hive.actors.succession import ABANDONED_S
 from hive.planner.space import Config
+from hive.simulation.clients import opening
 from hive.storage.records import AnnouncementRecord, AnswerRecord, HeldRecord
-from tests.actors.clients import assert_adds_up, opening
+from tests.actors.clients import assert_adds_up
 from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, HandTrainer, Lockstep
 
 CONFIGS: list[Config] = [STRAIGHT, DROPPED, OTHER]

@@ -14,139 +14,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hive.actors.coordinator import CoordinatorSettings
-from hive.actors.faults import Storm
-from hive.actors.messages import Collect, CurveQuery, Curves, Told
+from hive.actors.faults import TROUBLE_S, Storm
+from hive.actors.messages import CurveQuery, Curves, Told
 from hive.actors.session import Session
-from hive.actors.simulator import BEGAN, CLEAR
-from hive.planner.sequences import Constant, MultiStep, Piecewise
-from hive.planner.space import Config
+from hive.actors.simulator import BEGAN
+from hive.planner.sequences import Constant
 from hive.planner.stage_tree import build
+from hive.simulation.clients import Client, Cluster
 from hive.simulation.jobs import ValuesModel, World, expected_digest
+from hive.simulation.swarm import CONFIGS
+from hive.simulation.swarm import Swarm as DrawnSwarm
 from hive.storage.records import StandingRecord
-from tests.actors.clients import Client, Cluster, assert_adds_up
-
-TROUBLE_S = 60.0
-
-
-def storm(drop: float, repeat: float, late: float, late_s: float, lasts_s: float) -> Storm:
-    return Storm(drop, repeat, late, late_s, until=BEGAN + lasts_s)
-
+from tests.actors.clients import assert_adds_up
 
 seeds = st.integers(0, 2**32)
 third = settings(max_examples=max(1, settings().max_examples // 3))
 
 
-class Swarm:
-    """A cluster with drawn runs and drawn trouble."""
-
-    def __init__(self, seed: int, world: World | None = None) -> None:
-        self.random = random.Random(seed)
-        self.tame = self.random.random() < 0.2
-        self.cluster = Cluster(
-            seed,
-            weather=CLEAR if self.tame else self.weather(),
-            devices=self.random.randint(1, 3),
-            nodes=self.random.randint(1, 2),
-            world=world or self.world(),
-            settings=self.settings(),
-        )
-        self.pool = [self.config() for _ in range(6)]
-        self.configs: dict[tuple[str, int], Config] = {}
-        self.trainings = 0
-
-    def weather(self) -> Storm:
-        draw = self.random.choice
-        return storm(draw([0, 0.1, 0.3]), draw([0, 0.2]), draw([0, 0.3, 0.8]), draw([0.5, 5, 20]), TROUBLE_S)
-
-    def world(self) -> World:
-        draw = self.random.choice
-        return World(
-            ValuesModel(draw([0.01, 0.3, 1.0])), checkpoint_every=draw([None, 2, 3]), eval_every=draw([None, None, 1])
-        )
-
-    def settings(self) -> CoordinatorSettings:
-        draw = self.random.choice
-        return CoordinatorSettings(
-            lease_s=draw([3, 10]),
-            session_lease_s=draw([4, 20]),
-            attempts_max=1000,
-            checkpoint_bytes_max=draw([0, 0, 300, 900]),  # of 100 each
-        )
-
-    def config(self) -> Config:
-        milestones = sorted(self.random.sample(range(1, 12), self.random.randint(0, 3)))
-        momentum = self.random.choice([Constant(0.9), Piecewise([0.5, 0.9], [self.random.randint(1, 6)])])
-        return {"lr": MultiStep(0.1, milestones, 0.1), "momentum": momentum}
-
-    # -- what is asked --------------------------------------------------------------------------------------------
-
-    def open(self, run: str, *, plan_key: str = "key", merge: bool = True) -> Client:
-        """A run that asks for one to three lots of trials at drawn moments, and may announce these and others."""
-        client = self.cluster.open(run, plan_key=plan_key, merge=merge)
-        trials = range(self.random.randint(1, 5))
-        self.configs |= {(run, trial): self.random.choice(self.pool) for trial in trials}
-        announced = [(trial, self.configs.get((run, trial)) or self.random.choice(self.pool)) for trial in range(8)]
-        if self.random.random() < 0.5:
-            self.sometime(lambda: client.announce(*announced))
-        for _ in range(self.random.randint(1, 3)):
-            chosen = self.random.sample(trials, self.random.randint(1, len(trials)))
-            requests = [(trial, self.configs[run, trial], self.random.randint(1, 14)) for trial in chosen]
-            client.waiting |= {(trial, step): 0 for trial, _, step in requests}
-            self.sometime(lambda requests=requests: client.ask(*requests))  # type: ignore[misc]
-        return client
-
-    def sometime(self, happen: Callable[[], None]) -> None:
-        self.cluster.simulator.later(self.random.random() * TROUBLE_S * 0.9, happen)
-
-    # -- what goes wrong ------------------------------------------------------------------------------------------
-
-    def trouble(self) -> None:
-        """Up to six crashes, none in a tame swarm; and people who collect garbage."""
-        for _ in range(self.random.randint(0, 3)):
-            self.sometime(self.collect)
-        for _ in range(0 if self.tame else self.random.randint(0, 6)):
-            kinds = [
-                self.crash,
-                self.long_crash,
-                self.crash_before,
-                self.crash_after,
-                self.kill_trainer,
-                self.kill_node,
-            ]
-            self.sometime(self.random.choice(kinds))
-
-    def crash(self, down_s: float = 0.0) -> None:
-        if "coordinator" in self.cluster.simulator.hosts:
-            self.cluster.crash_coordinator(down_s)
-
-    def long_crash(self) -> None:
-        self.crash(down_s=8.0)
-
-    def crash_before(self) -> None:
-        self.cluster.simulator.crash_next["coordinator"] = 0
-
-    def crash_after(self) -> None:
-        self.cluster.simulator.crash_next["coordinator"] = 1
-
-    def kill_trainer(self) -> None:
-        if self.cluster.trainers():
-            self.cluster.kill_trainer(self.random.choice(self.cluster.trainers()))
-
-    def kill_node(self) -> None:
-        if "node0" in self.cluster.simulator.hosts:
-            self.cluster.kill_node("node0")
-            self.cluster.simulator.later(self.random.random() * 10, lambda: self.cluster.start_node("node0"))
-
-    def collect(self) -> None:
-        self.cluster.simulator.send("person", "coordinator", Collect())
-
-    # -- what must hold -------------------------------------------------------------------------------------------
+class Swarm(DrawnSwarm):
+    """A drawn swarm, and what must hold in it."""
 
     def run(self) -> None:
-        self.trouble()
         self.cluster.simulator.after_turn = self.check_paths
-        self.cluster.simulator.run_for(TROUBLE_S)
-        self.cluster.finish(limit_s=400.0)
+        super().run()
 
     def check_paths(self, name: str) -> None:
         """After each turn of the coordinator: what it would grant is what a tree made anew says."""
@@ -279,8 +169,6 @@ def test_what_is_asked_together_is_trained_once_whenever_the_trainers_come(seed:
 
 # -- one thing at a time ----------------------------------------------------------------------------------------------
 
-CONFIGS: list[Config] = [{"lr": MultiStep(0.1, [m], 0.1)} for m in (3, 5, 7, 9)]
-
 
 def asked_all(cluster: Cluster, run: str = "run", steps: int = 10) -> Client:
     client = cluster.open(run)
@@ -291,7 +179,7 @@ def asked_all(cluster: Cluster, run: str = "run", steps: int = 10) -> Client:
 def test_same_seed_gives_the_same_messages_at_the_same_times() -> None:
     said = []
     for _ in range(2):
-        cluster = Cluster(5, weather=storm(0.2, 0.2, 0.3, 5.0, 30.0))
+        cluster = Cluster(5, weather=Storm(0.2, 0.2, 0.3, 5.0, BEGAN + 30.0))
         asked_all(cluster)
         cluster.finish()
         said.append((cluster.simulator.now, cluster.simulator.sent))
@@ -351,7 +239,7 @@ def crash_at(cluster: Cluster, turn: int, before_commit: bool) -> Callable[[str]
 
 
 def test_tuner_that_asks_on_from_each_answer_is_served_through_crashes() -> None:
-    cluster = Cluster(3, weather=storm(0.2, 0.2, 0.2, 3.0, 60.0))
+    cluster = Cluster(3, weather=Storm(0.2, 0.2, 0.2, 3.0, BEGAN + 60.0))
     client = cluster.open()
 
     def go_on(told: Told) -> None:

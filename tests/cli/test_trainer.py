@@ -7,8 +7,8 @@ from pathlib import Path
 import msgspec
 
 from hive.cli.trainer import location_here
+from hive.simulation.clients import SOURCE
 from hive.training.source import TrainerLocation
-from tests.actors.clients import SOURCE
 
 FILE = msgspec.structs.replace(SOURCE, path="/home/ada/study.py", module="study", search=("/home/ada",))
 MODULE = msgspec.structs.replace(SOURCE, path="/home/ada/vision/nets.py", module="vision.nets", search=("/home/ada",))

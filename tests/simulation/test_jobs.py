@@ -211,3 +211,53 @@ def test_job_whose_process_is_gone_says_nothing_more() -> None:
     count = len(trainer.reports)
     trainer.simulator.run_for(100.0)
     assert len(trainer.reports) == count
+
+
+# -- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+def test_job_that_hangs_reports_nothing_more() -> None:
+    trainer = Trainer()
+    trainer.jobs.start("", batch(stage(0, 0, 5, STEADY)))
+    trainer.simulator.run_for(2.5 * STEP_S)
+    said = len(trainer.reports)
+    assert trainer.jobs.hang()
+    assert not trainer.jobs.hang(), "it does already"
+    trainer.jobs.stop("")
+    trainer.simulator.run_for(100.0)
+    assert len(trainer.reports) == said == 2
+    assert trainer.jobs.hung
+
+
+def test_idle_job_cannot_hang() -> None:
+    trainer = Trainer()
+    assert not trainer.jobs.hang()
+    trainer.run(batch(stage(0, 0, 2, STEADY)))
+    assert not trainer.jobs.hang()
+
+
+def test_reports_that_are_heard_late_or_twice_keep_their_order() -> None:
+    order = batch(stage(0, 0, 8, STEADY, metrics=True))
+    whole = Trainer().run(order)
+    delays = iter([[0.0], [9.0], [0.0, 0.0], [3.0], *[[0.0]] * 100])
+    trainer = Trainer(World(ValuesModel(STEP_S), heard=lambda: next(delays)))
+    reports = trainer.run(order)
+    assert reports == [*whole[:2], whole[2], *whole[2:]]
+    assert trainer.reports[1][0] == 2 * STEP_S + 9.0
+
+
+@pytest.mark.parametrize("end", [2, 4])
+def test_job_whose_file_is_damaged_fails_as_the_executor_does(end: int, tmp_path: Path) -> None:
+    world = World(ValuesModel(STEP_S))
+    first = Trainer(world)
+    reached = first.run(batch(stage(0, 0, 2, STEADY)))[-2]
+    assert isinstance(reached, Reached)
+    assert reached.checkpoint is not None
+    file = reached.checkpoint.name
+    world.damaged[file] = "torn"
+    order = batch(stage(0, 2, end, STEADY), origin=(0, 2), checkpoint=file)
+    simulated, real = Trainer(world).run(order), Bench(Counter, tmp_path).run(order)
+    assert told(simulated) == told(real)
+    assert isinstance(simulated[0], Failed)
+    assert simulated[0].error == "torn"
+    assert not any(isinstance(report, Failed) for report in first.run(order)), "it has the state itself"

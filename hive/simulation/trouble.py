@@ -1,0 +1,260 @@
+"""Carries a fault plan out on a simulated root, and heals it.
+
+It decides on whom a fault falls, of those that are there at that moment, and counts it where it really happened. It
+must not know what is asked, or what must hold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from hive.actors.faults import Fault, FaultPlan, Faults, FaultyStore
+from hive.simulation.clients import Cluster
+from hive.simulation.jobs import SimulatedJobs, at_once, no_error
+from hive.storage.records import StandingRecord
+
+__all__ = ["RAISED", "UNREADABLE", "Killable", "Trouble"]
+
+RAISED = "Boom"
+"""What user code says when it raises."""
+
+UNREADABLE = {"checkpoint torn": "the file is torn", "checkpoint missing": "the file is missing"}
+"""What is said of a checkpoint's file, by what happened to it."""
+
+EFFECTS_MAX = 6
+"""A crash in a turn comes before its commit, after it, or after one of so many effects."""
+
+JUMP_FORWARD = 10
+"""A clock that is set forward goes so much further than one that is set back."""
+
+LATE_S = 3.0
+"""How late a job's report may be heard."""
+
+
+T = TypeVar("T")
+
+
+class Killable(Protocol):
+    """A script that may be killed, and is then started again."""
+
+    def kill(self) -> bool:
+        """Kill it; whether it lived."""
+        ...
+
+
+class Trouble:
+    """What goes wrong on a root.
+
+    Args:
+        cluster: the root.
+        store: its coordinator's.
+        plan: what goes wrong.
+        faults: the weather, and what is done to hosts.
+
+    Attributes:
+        scripts: those that may be killed.
+        dying: hosts that are to die in their next turn, with the kind of that.
+    """
+
+    def __init__(self, cluster: Cluster, store: FaultyStore, plan: FaultPlan, faults: Faults) -> None:
+        self.cluster = cluster
+        self.simulator = cluster.simulator
+        self.store = store
+        self.plan = plan
+        self.faults = faults
+        self.scripts: list[Killable] = []
+        self.dying: dict[str, str] = {}
+        self.kinds: dict[str, Callable[[Fault], bool]] = {
+            "coordinator killed": self.kill_coordinator,
+            "coordinator killed in a turn": lambda fault: self.die_in_turn(["coordinator"], fault),
+            "trainer killed": self.kill_trainer,
+            "trainer killed in a turn": lambda fault: self.die_in_turn(self.cluster.trainers(), fault),
+            "trainer exits": self.exit_trainer,
+            "node killed": self.kill_node,
+            "node killed in a turn": lambda fault: self.die_in_turn(self.nodes(), fault),
+            "script killed": self.kill_script,
+            "commit failed": self.fail_commit,
+            "commit in doubt": self.fail_commit,
+            "cut": self.cut,
+            "pause": self.pause,
+            "clock jump": self.jump,
+            "job hangs": self.hang,
+            "checkpoint torn": self.damage,
+            "checkpoint missing": self.damage,
+        }
+
+    def begin(self) -> None:
+        """Let everything go wrong at its time."""
+        self.simulator.on_crash = self.crashed
+        self.store.failed = self.count
+        world = self.cluster.world
+        if self.plan.raises:
+            world.raises = self.raises
+        if self.plan.late or self.plan.twice:
+            world.heard = self.heard
+        for fault in self.plan.faults:
+            self.simulator.later(fault.at_s, partial(self.happen, fault))
+
+    def heal(self) -> None:
+        """From now on nothing goes wrong, and whoever was away comes back. A clock that was set back goes on from what
+        its host has seen."""
+        simulator, world = self.simulator, self.cluster.world
+        self.faults.cuts.clear()
+        self.store.fails = ""
+        simulator.crash_next.clear()
+        world.heard = at_once
+        if world.raises == self.raises:
+            world.raises = no_error
+        for host in list(simulator.hosts.values()):
+            simulator.shifts[host.name] = max(simulator.shifts.get(host.name, 0.0), host.now - simulator.now)
+            if host.waiting is not None:
+                simulator.go_on(host)
+        self.cluster.start_coordinator()
+        for node in self.cluster.nodes:
+            self.cluster.start_node(node)
+        for trainer in self.cluster.trainers():
+            self.end_hung(trainer)
+
+    def happen(self, fault: Fault) -> None:
+        """Something goes wrong, if there is anybody on whom it could fall."""
+        if self.kinds[fault.kind](fault):
+            self.count(fault.kind)
+
+    def count(self, kind: str) -> None:
+        """Something really went wrong."""
+        self.faults.happened[kind] += 1
+
+    # -- processes --------------------------------------------------------------------------------------------------
+
+    def nodes(self) -> list[str]:
+        """The node managers that live."""
+        return [name for name in self.cluster.nodes if name in self.simulator.hosts]
+
+    def kill_coordinator(self, fault: Fault) -> bool:
+        """It is started again a while later."""
+        if "coordinator" not in self.simulator.hosts:
+            return False
+        self.cluster.crash_coordinator(fault.size)
+        return True
+
+    def kill_trainer(self, fault: Fault) -> bool:
+        """As if it took too much memory."""
+        trainer = chosen(self.cluster.trainers(), fault)
+        if trainer is not None:
+            self.cluster.kill_trainer(trainer)
+        return trainer is not None
+
+    def exit_trainer(self, fault: Fault) -> bool:
+        """User code ends the process while it trains."""
+        trainer = chosen(self.cluster.busy(), fault)
+        if trainer is not None:
+            self.cluster.kill_trainer(trainer, code=3, tail="bye")
+        return trainer is not None
+
+    def kill_node(self, fault: Fault) -> bool:
+        """Its trainers die with it, and it is started again a while later."""
+        node = chosen(self.nodes(), fault)
+        if node is not None:
+            self.cluster.kill_node(node)
+            self.simulator.later(fault.size, partial(self.cluster.start_node, node))
+        return node is not None
+
+    def kill_script(self, fault: Fault) -> bool:
+        """It is started again a while later."""
+        script = chosen(self.scripts, fault)
+        return script is not None and script.kill()
+
+    def die_in_turn(self, names: Sequence[str], fault: Fault) -> bool:
+        """One of these dies between two effects of its next turn; it is counted when it does."""
+        name = chosen(names, fault)
+        if name is not None:
+            self.dying[name] = fault.kind
+            self.simulator.crash_next[name] = int(fault.size) % EFFECTS_MAX
+        return False
+
+    def crashed(self, name: str) -> None:
+        """A process died in the middle of a turn, or is given up after its commit failed."""
+        kind = self.dying.pop(name, None)
+        if kind is not None:
+            self.count(kind)
+        self.cluster.crashed(name)
+        if name in self.cluster.nodes:
+            self.simulator.later(1.0, partial(self.cluster.start_node, name))
+
+    def pause(self, fault: Fault) -> bool:
+        """A process, or a whole machine, stands still; it is counted when it does."""
+        hosts = self.simulator.hosts
+        name = chosen(sorted(hosts), fault)
+        if name is not None:
+            names = [other for other in hosts if other == name or other.startswith(name + "/")]
+            self.faults.pause(self.simulator, names, fault.size)
+        return False
+
+    # -- the rest of the machine ------------------------------------------------------------------------------------
+
+    def fail_commit(self, fault: Fault) -> bool:
+        """The coordinator's next commit fails; it is counted when it does."""
+        self.store.fails = fault.kind
+        return False
+
+    def cut(self, fault: Fault) -> bool:
+        """What somebody says does not reach the coordinator for a while, or what that says does not reach them."""
+        name = chosen(sorted(self.simulator.hosts.keys() - {"coordinator"}), fault)
+        if name is not None:
+            ways = ((name, "coordinator"), ("coordinator", name))
+            self.faults.cut(*ways[int(fault.size * 1000) % 2], self.simulator.now + fault.size)
+        return False
+
+    def jump(self, fault: Fault) -> bool:
+        """The coordinator's clock is set: nobody else's actor looks at one."""
+        seconds = -fault.size if fault.whom < 0.5 else JUMP_FORWARD * fault.size
+        self.faults.jump(self.simulator, "coordinator", seconds)
+        return False
+
+    # -- jobs and their files ---------------------------------------------------------------------------------------
+
+    def raises(self, where: str, values: dict[str, Any], step: int) -> str | None:
+        """User code raises now and then."""
+        if where != "train" or self.simulator.random.random() >= self.plan.raises:
+            return None
+        self.count("job raises")
+        return RAISED
+
+    def heard(self) -> Sequence[float]:
+        """A job's report is heard late, or twice."""
+        draw = self.simulator.random
+        late, twice = draw.random() < self.plan.late, draw.random() < self.plan.twice
+        self.faults.happened["report late"] += late
+        self.faults.happened["report twice"] += twice
+        return [draw.random() * LATE_S if late else 0.0] * (1 + twice)
+
+    def hang(self, fault: Fault) -> bool:
+        """A job never returns, until somebody kills its process."""
+        trainer = chosen(self.cluster.busy(), fault)
+        jobs = self.simulator.hosts[trainer].jobs if trainer is not None else None
+        if trainer is None or not isinstance(jobs, SimulatedJobs) or not jobs.hang():
+            return False
+        self.simulator.later(fault.size, partial(self.end_hung, trainer))
+        return True
+
+    def end_hung(self, trainer: str) -> None:
+        """Somebody kills a trainer whose job hangs."""
+        host = self.simulator.hosts.get(trainer)
+        if host is not None and isinstance(host.jobs, SimulatedJobs) and host.jobs.hung:
+            self.cluster.kill_trainer(trainer)
+
+    def damage(self, fault: Fault) -> bool:
+        """A file that a record names cannot be read any more."""
+        damaged = self.cluster.world.damaged
+        files = [r.checkpoint.name for r in self.store.scan(StandingRecord) if r.checkpoint is not None]
+        name = chosen([name for name in files if name not in damaged], fault)
+        if name is not None:
+            damaged[name] = UNREADABLE[fault.kind]
+        return name is not None
+
+
+def chosen(those: Sequence[T], fault: Fault) -> T | None:
+    """On whom a fault falls; None if nobody is there."""
+    return those[int(fault.whom * len(those))] if those else None
