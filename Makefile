@@ -3,6 +3,7 @@
 #   make demo     train the digits study, and see how much sharing saved
 #   make test     lint, format, types, all tests
 #   make bench    every benchmark in turn, one JSON line each
+#   make faults   20,000 seeds in which everything goes wrong: about an hour on two cores
 #
 # The first of them makes .venv; nobody has to activate it.
 
@@ -16,7 +17,7 @@ READY = .venv/.ready
 unexport VIRTUAL_ENV PYTHONHOME PYTHONPATH PYTHONHASHSEED PYTHONSTARTUP PYTHONOPTIMIZE PYTHONWARNINGS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types check format bench clean
+.PHONY: help setup demo test lint types check format bench faults clean
 
 help:
 	@sed -n '2,/^$$/s/^# \{0,1\}//p' Makefile
@@ -52,6 +53,9 @@ format: $(READY)
 
 bench: $(READY)
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" --json; done
+
+faults: $(READY)
+	$(BIN)/hive simulate faults --seeds 0-19999 --json
 
 clean:
 	rm -rf .venv .hive .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

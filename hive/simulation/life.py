@@ -1,0 +1,329 @@
+"""One search drawn from a seed, with all that goes wrong in it, and the promises it is held to.
+
+    outcome = lived(seed)
+
+First everything goes wrong, and no promise may break. Then everything heals, and what is wanted must come within a
+bound. What happened is summed up in a digest, so that two runs of one seed can be compared: a line for each turn.
+
+It must not know how many seeds are run, where, or how a report is printed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import traceback
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hive.actors.actor import AmendJob, Effect, Event, Received, StartJob
+from hive.actors.aggregator import Aggregator
+from hive.actors.books import Books
+from hive.actors.coordinator import Coordinator
+from hive.actors.faults import FATAL, FaultPlan
+from hive.actors.messages import Notice, Told
+from hive.actors.node import NodeActor
+from hive.actors.session import Session
+from hive.actors.simulator import BEGAN, Host, Simulator, StuckError, Weather
+from hive.actors.trainer import TrainerActor
+from hive.simulation.clients import Client
+from hive.simulation.jobs import expected_digest
+from hive.simulation.promises import (
+    BrokenError,
+    adds_up,
+    answered_once,
+    as_if_alone,
+    files_are_there,
+    first_record_stands,
+    goes_on,
+    known,
+    old_notice_changes_nothing,
+    restart_changes_nothing,
+    told_again,
+)
+from hive.simulation.swarm import HEALED_S, RestartedSearch, Swarm, told
+from hive.simulation.trouble import RAISED, UNREADABLE
+from hive.storage.records import AnswerRecord, StandingRecord
+from hive.storage.store import Put, Write
+
+__all__ = ["Delivered", "Outcome", "lived"]
+
+STEADY_S = 60.0
+"""The T of P8, in seconds: longer than any lease, and than a new node manager and trainer take to begin."""
+
+AFTER_S = 20.0
+"""Seconds to go on for when everything is answered: what comes late must change nothing."""
+
+COMPARED_EVERY = 25
+"""Turns of the coordinator after which it is compared with one that is constructed from its store."""
+
+FEW_ATTEMPTS = 3
+"""With so many attempts, what is lost makes requests fail."""
+
+TURNS_MAX = 200_000
+"""Turns of one search, of which there are a few thousand: with more, it never comes to rest."""
+
+Delivered = Counter[tuple[str, str]]
+"""How often a kind of message was delivered to an actor in a state."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a seed.
+
+    Attributes:
+        broken: the promise that was broken, and what broke it; None if none was.
+        faults: by kind, how often something really went wrong.
+        delivered: the messages.
+        digest: of all turns.
+        virtual_s: seconds that passed in the simulation.
+        healed_s: of these, from when everything was healed until everything was answered; None if it was not.
+    """
+
+    seed: int
+    broken: tuple[str, str] | None
+    faults: Counter[str]
+    delivered: Delivered
+    digest: str
+    virtual_s: float
+    healed_s: float | None
+
+
+class Watched(Simulator):
+    """A simulator that writes down its turns, and holds each to what must hold at once."""
+
+    def __init__(self, seed: int, weather: Weather) -> None:
+        super().__init__(seed, weather)
+        self.trace = hashlib.sha256()
+        self.delivered: Delivered = Counter()
+
+    def decided(self, host: Host, event: Event) -> list[Effect]:
+        """What an actor wants, watched."""
+        actor, message = host.actor, event.message if isinstance(event, Received) else None
+        if message is not None:
+            self.delivered[type(message).__name__, state(actor, message)] += 1
+        old = isinstance(actor, Coordinator) and isinstance(message, Notice)
+        leases = set(actor.books.leases.leases) if old and isinstance(actor, Coordinator) else set()
+        effects = super().decided(host, event)
+        self.trace.update(line(self.now, host.name, event, effects).encode())
+        if old and isinstance(message, Notice):
+            old_notice_changes_nothing(message, leases, effects)
+        if self.turns > TURNS_MAX:
+            raise BrokenError("P8", f"after {self.turns:,} turns it never comes to rest")
+        return effects
+
+
+def line(now: float, name: str, event: Event, effects: Sequence[Effect]) -> str:
+    """A turn as text, the same in every process."""
+    return f"{now!r} {name} {event!r} {[text(effect) for effect in effects]}\n"
+
+
+def text(effect: Effect) -> str:
+    """An effect as text. An order to a job is told by its name: the message that brought it says the rest."""
+    return f"{type(effect).__name__} {effect.job}" if isinstance(effect, StartJob | AmendJob) else repr(effect)
+
+
+def state(actor: object, message: object) -> str:
+    """Which actor, and in which of its states with regard to a message."""
+    match actor:
+        case Coordinator():
+            return coordinator_state(actor, message)
+        case TrainerActor():
+            doing = "leaving" if actor.leaving else "idle" if actor.lease is None else "busy"
+            return f"trainer, {doing}"
+        case Session():
+            return f"session, {'open' if actor.opened else 'opening'}"
+        case NodeActor():
+            return f"node, {'welcomed' if actor.welcomed else 'not yet welcomed'}"
+        case Aggregator():
+            return "aggregator"
+    return type(actor).__name__
+
+
+def coordinator_state(actor: Coordinator, message: Any) -> str:
+    """Of what a message to the coordinator is about: whether it is there."""
+    lease, run = getattr(message, "lease", None), getattr(message, "run", None)
+    if lease is not None:
+        return f"coordinator, lease {'out' if lease in actor.books.leases.leases else 'over'}"
+    if run is not None:
+        known_run = actor.books.runs.get(run)
+        return f"coordinator, run {'unknown' if known_run is None else 'closed' if known_run.record.closed else 'open'}"
+    return "coordinator"
+
+
+@dataclass
+class Life:
+    """A swarm that is held to the promises.
+
+    Attributes:
+        seed: of everything.
+        searches: the scripts that may be killed.
+        turns: of the coordinator.
+        healed_s: from when everything was healed until everything was answered; seconds.
+    """
+
+    seed: int
+    swarm: Swarm = field(init=False)
+    simulator: Watched = field(init=False)
+    searches: list[RestartedSearch] = field(default_factory=list)
+    turns: int = 0
+    healed_s: float | None = None
+
+    def __post_init__(self) -> None:
+        swarm = self.swarm = Swarm(self.seed, plan=FaultPlan.drawn(self.seed), simulator=Watched)
+        assert isinstance(swarm.cluster.simulator, Watched)
+        self.simulator = swarm.cluster.simulator
+        self.simulator.after_turn = self.after_turn
+        swarm.store.committed = self.committed
+
+    # -- what happens -----------------------------------------------------------------------------------------------
+
+    def live(self) -> None:
+        """All of it."""
+        self.ask()
+        self.swarm.go_wrong()
+        self.heal()
+        self.simulator.run_for(AFTER_S)
+        self.judge()
+
+    def ask(self) -> None:
+        """One to three runs on one plan, perhaps one that shares nothing, and perhaps a script that is killed."""
+        swarm, draw = self.swarm, self.swarm.random
+        for number in range(draw.randint(1, 3)):
+            self.let_go(swarm.open(f"run{number}"))
+        if draw.random() < 0.3:
+            swarm.open("lanes", plan_key="other", merge=False)
+        if draw.random() < 0.5:
+            self.searches.append(RestartedSearch(swarm))
+
+    def let_go(self, client: Client) -> None:
+        """Some trials are released, and some runs closed."""
+        draw = self.swarm.random
+        if draw.random() < 0.3:
+            trials = [trial for trial in range(5) if draw.random() < 0.5]
+            self.swarm.sometime(lambda: client.release(*trials))
+        elif draw.random() < 0.1:
+            self.simulator.later(HEALED_S, client.close)
+
+    def heal(self) -> None:
+        """What is wanted comes within a bound, and never stands still on the way."""
+        began = self.simulator.now
+        while not self.done():
+            before = self.progress()
+            try:
+                self.simulator.run(self.moved_since(before), STEADY_S)
+            except StuckError:
+                goes_on(not self.done(), before, self.progress(), STEADY_S)
+            if self.simulator.now - began > HEALED_S:
+                raise BrokenError("P8", f"not everything is answered {HEALED_S:g} s after all was healed")
+        self.healed_s = self.simulator.now - began
+
+    def done(self) -> bool:
+        """Everything is answered, and every count is final."""
+        cluster = self.swarm.cluster
+        return all(map(cluster.settled, cluster.clients)) and all(search.over for search in self.searches)
+
+    def progress(self) -> tuple[int, int]:
+        """What grows when something is done."""
+        return self.swarm.cluster.world.trained, sum(len(client.journal) for client in self.swarm.cluster.clients)
+
+    def moved_since(self, before: tuple[int, int]) -> Callable[[], bool]:
+        """Whether something was done since, or nothing is left to do."""
+        return lambda: self.progress() != before or self.done()
+
+    # -- what must hold at once -------------------------------------------------------------------------------------
+
+    def committed(self, writes: Sequence[Write]) -> None:
+        """The coordinator commits."""
+        for write in writes:
+            if isinstance(write, Put) and isinstance(write.record, StandingRecord):
+                first_record_stands(self.swarm.store.get(StandingRecord, write.record.key()), write.record)
+        files_are_there(writes, self.verified)
+
+    def verified(self, record: StandingRecord) -> bool:
+        """Whether the file that a record names is there, and holds the state that the record says."""
+        world = self.swarm.cluster.world
+        assert record.checkpoint is not None
+        state, _ = world.checkpoints.get(record.checkpoint.name, (None, {}))
+        return state is not None and world.model.digest(state) == record.digest
+
+    def after_turn(self, name: str) -> None:
+        """Now and then the coordinator is what its store says."""
+        if name == "coordinator":
+            self.turns += 1
+            if self.turns % COMPARED_EVERY == 0:
+                self.compare()
+
+    def compare(self) -> None:
+        """The coordinator that lives, and one made anew."""
+        cluster = self.swarm.cluster
+        again = Books(self.swarm.store, self.simulator.now, cluster.settings.lease_s, cluster.settings.checkpoints)
+        restart_changes_nothing(known(cluster.books), known(again))
+
+    # -- what must hold in the end ----------------------------------------------------------------------------------
+
+    def judge(self) -> None:
+        """Hold the whole history to the promises."""
+        self.compare()
+        files_are_there([Put(record) for record in self.swarm.store.scan(StandingRecord)], self.verified)
+        for client in self.swarm.cluster.clients:
+            self.judge_client(client)
+        for search in self.searches:
+            assert search.search is not None
+            for journal in search.journals:
+                told_again(search.runs[-1], journal, told(search.search.client))
+        self.judge_counts()
+
+    def judge_client(self, client: Client) -> None:
+        """What one client was told."""
+        if client.refused:
+            raise BrokenError("P1", f"{client.run} is refused: {client.refused[0].reason}")
+        answered_once(client.asked, client.released, client.answers, self.may_fail)
+        record = self.swarm.cluster.books.runs[client.run].record
+        journal = [e for e in self.swarm.store.scan(AnswerRecord, (client.run,)) if e.number <= record.told]
+        said = [("time", e.time) if e.kind == "time" else (e.trial, e.step, e.error) for e in journal]
+        heard = [(e.trial, e.step, e.error) if isinstance(e, Told) else ("time", e.time) for e in client.journal]
+        told_again(client.run, heard, said)
+        if not client.released and all(answer.error is None for answer in client.answers):
+            adds_up(client.run, record.counts)
+        model = self.swarm.cluster.world.model
+        for answer in client.answers:
+            digest = expected_digest(self.swarm.configs[client.run, answer.trial], answer.step)
+            as_if_alone(client.run, answer, digest, model.metrics(digest, answer.step))
+
+    def judge_counts(self) -> None:
+        """What all runs count is what was trained: all of it where nothing was lost, else at most that."""
+        cluster = self.swarm.cluster
+        counts = [run.record.counts for run in cluster.books.runs.values()]
+        counted, trained = sum(count.steps_run for count in counts), cluster.world.trained
+        lost = sum(count.failure for count in counts)
+        if counted > trained or (self.swarm.tame and (counted, lost) != (trained, 0)):
+            raise BrokenError("P6", f"{trained} steps were trained, and {counted} are counted, {lost} of them as lost")
+
+    def may_fail(self, error: str) -> bool:
+        """Whether something went wrong that an answer without metrics names."""
+        happened = self.swarm.faults.happened
+        if error == RAISED:
+            return happened["job raises"] > 0
+        if error in UNREADABLE.values():
+            return any(happened[kind] for kind in FATAL)
+        lost = " times in a row" in error or "before it was ready to train" in error
+        return lost and not self.swarm.tame and self.swarm.plan.attempts_max <= FEW_ATTEMPTS
+
+
+def lived(seed: int) -> Outcome:
+    """What became of a seed. Whatever an actor raises is a promise broken, too."""
+    life = Life(seed)
+    broken = None
+    try:
+        life.live()
+    except BrokenError as error:
+        broken = (error.promise, error.what)
+    except Exception as error:  # any: an actor must raise nothing at all
+        last = traceback.extract_tb(error.__traceback__)[-1]
+        broken = ("none", f"{type(error).__name__} at {last.name}:{last.lineno}: {error}")
+    happened = Counter({kind: count for kind, count in life.swarm.faults.happened.items() if count})
+    simulator = life.simulator
+    digest = simulator.trace.hexdigest()
+    return Outcome(seed, broken, happened, simulator.delivered, digest, simulator.now - BEGAN, life.healed_s)
