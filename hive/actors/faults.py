@@ -27,7 +27,7 @@ from hive.errors import StoreError
 from hive.storage.memory_store import MemoryStore
 from hive.storage.store import Write
 
-__all__ = ["FATAL", "KINDS", "TROUBLE_S", "Cut", "Fault", "FaultPlan", "Faults", "FaultyStore", "Storm"]
+__all__ = ["FATAL", "KINDS", "TROUBLE_S", "Cut", "Fault", "FaultPlan", "Faults", "FaultyStore", "Storm", "beneath"]
 
 TROUBLE_S = 60.0
 """How long things go wrong, before everything heals; seconds."""
@@ -43,7 +43,9 @@ HARMLESS = (
     "trainer exits",
     "node killed",
     "node killed in a turn",
+    "node leaves",
     "script killed",
+    "study paused",
     "commit failed",
     "commit in doubt",
     "cut",

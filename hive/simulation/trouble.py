@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
-from hive.actors.faults import Fault, FaultPlan, Faults, FaultyStore
+from hive.actors.actor import Called, Leave, Received
+from hive.actors.faults import Fault, FaultPlan, Faults, FaultyStore, beneath
+from hive.actors.messages import StudyCommand
 from hive.simulation.clients import Cluster
 from hive.simulation.jobs import SimulatedJobs, at_once, no_error
 from hive.storage.records import StandingRecord
@@ -28,6 +30,9 @@ EFFECTS_MAX = 6
 
 JUMP_FORWARD = 10
 """A clock that is set forward goes so much further than one that is set back."""
+
+LEAVE_S = 5.0
+"""How long trainers may take to leave; seconds."""
 
 LATE_S = 3.0
 """How late a job's report may be heard."""
@@ -74,7 +79,9 @@ class Trouble:
             "trainer exits": self.exit_trainer,
             "node killed": self.kill_node,
             "node killed in a turn": lambda fault: self.die_in_turn(self.nodes(), fault),
+            "node leaves": self.leave,
             "script killed": self.kill_script,
+            "study paused": self.pause_study,
             "commit failed": self.fail_commit,
             "commit in doubt": self.fail_commit,
             "cut": self.cut,
@@ -116,6 +123,8 @@ class Trouble:
             self.cluster.start_node(node)
         for trainer in self.cluster.trainers():
             self.end_hung(trainer)
+        for client in self.cluster.clients:
+            self.command(client.run, "resume")
 
     def happen(self, fault: Fault) -> None:
         """Something goes wrong, if there is anybody on whom it could fall."""
@@ -161,6 +170,40 @@ class Trouble:
             self.simulator.later(fault.size, partial(self.cluster.start_node, node))
         return node is not None
 
+    def leave(self, fault: Fault) -> bool:
+        """A machine is to end soon: what runs there is left with a checkpoint, if that does not take too long."""
+        node = chosen(self.nodes(), fault)
+        if node is None:
+            return False
+        host = self.simulator.hosts[node]
+        for name in [node, *self.cluster.trainers()]:
+            if beneath(name, node):
+                self.simulator.post(self.simulator.hosts[name], Called(Leave()))
+
+        def end() -> None:
+            if self.simulator.alive(host):
+                self.cluster.kill_node(node)
+                self.simulator.later(fault.size, partial(self.cluster.start_node, node))
+
+        self.simulator.later(LEAVE_S, end)
+        return True
+
+    def pause_study(self, fault: Fault) -> bool:
+        """A person pauses a run, and resumes it a while later."""
+        client = chosen(self.cluster.clients, fault)
+        if client is None or not self.command(client.run, "pause"):
+            return False
+        self.simulator.later(fault.size, partial(self.command, client.run, "resume"))
+        return True
+
+    def command(self, run: str, action: Literal["pause", "resume"]) -> bool:
+        """What a person says arrives, once, if the coordinator lives: who gets no answer says it again."""
+        host = self.simulator.hosts.get("coordinator")
+        if host is None:
+            return False
+        self.simulator.post(host, Received("person", StudyCommand(run, action, "somebody")))
+        return True
+
     def kill_script(self, fault: Fault) -> bool:
         """It is started again a while later."""
         script = chosen(self.scripts, fault)
@@ -188,7 +231,7 @@ class Trouble:
         hosts = self.simulator.hosts
         name = chosen(sorted(hosts), fault)
         if name is not None:
-            names = [other for other in hosts if other == name or other.startswith(name + "/")]
+            names = [other for other in hosts if beneath(other, name)]
             self.faults.pause(self.simulator, names, fault.size)
         return False
 

@@ -37,6 +37,7 @@ REACHED = [
     ("Grant", "trainer, idle"),
     ("Amend", "trainer, busy"),
     ("StopLease", "trainer, idle"),
+    ("Grant", "trainer, leaving"),
     ("Ask", "coordinator, run open"),
     ("OpenRun", "coordinator, run open"),
     ("OpenRun", "coordinator, run unknown"),
