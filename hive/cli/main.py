@@ -68,8 +68,9 @@ def add_simulate(commands: Commands) -> None:
     simulate = commands.add_parser("simulate", help="what searches take, with sharing and without, in virtual time")
     simulate.add_argument(
         "what",
-        metavar="FILE | paper",
-        help="a study file, or spaces as JSON; `paper` for the studies of the Hippo paper on 40 devices",
+        metavar="FILE | paper | faults",
+        help="a study file, or spaces as JSON; `paper`: the studies of the Hippo paper on 40 devices; `faults`: what hive "
+        "promises, in runs in which everything goes wrong",
     )
     which = simulate.add_mutually_exclusive_group()
     which.add_argument("--space", metavar="NAME", help="one of the JSON file's spaces")
@@ -81,6 +82,7 @@ def add_simulate(commands: Commands) -> None:
     cost.add_argument("--from", dest="root", type=Path, metavar="ROOT", help="what steps and checkpoints took there")
     simulate.add_argument("--price", type=above_zero, metavar="P", help="of a device for an hour")
     simulate.add_argument("--plot", type=Path, metavar="OUT", help="draw what each device does when: .png, .svg, .pdf")
+    simulate.add_argument("--seeds", type=seeds, metavar="A-B", help="of `faults`: which runs (0-99)")
     simulate.add_argument("--json", action="store_true", help="as JSON")
 
 
@@ -147,6 +149,14 @@ def positive(word: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{word!r} is no whole number from 1")
     return number
+
+
+def seeds(word: str) -> range:
+    """The whole numbers from A to B."""
+    first, dash, last = word.partition("-")
+    if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
+        raise argparse.ArgumentTypeError(f"{word!r} is no A-B of whole numbers, such as 0-99")
+    return range(int(first), int(last) + 1)
 
 
 def above_zero(word: str) -> float:

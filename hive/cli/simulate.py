@@ -11,11 +11,14 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hive.cli import forecast
+from hive.cli import faults, forecast
 from hive.errors import StudyError
 from hive.simulation.paper import Row, run
 
 __all__ = ["main"]
+
+SEEDS = range(100)
+"""Unless it is said which."""
 
 HEADINGS = (
     "STUDY", "TUNER", "MERGE", "DEVICE-HOURS", "RATIO", "PAPER", "RAY", "HOURS", "RATIO", "PAPER", "RAY", "BUSY",
@@ -35,10 +38,34 @@ def main(what: str, json: bool, **given: Any) -> int:
     Raises:
         UsageError: what is to be simulated is not there, or wrong.
     """
+    if what == "faults":
+        return of_seeds(json, given.pop("seeds"), given)
+    if given.pop("seeds") is not None:
+        raise StudyError(f"hive simulate {what}: --seeds is for `hive simulate faults`")
     if what == "paper":
         return paper(json, given)
     code: int = forecast.main(Path(what), json=json, **given)
     return code
+
+
+def of_seeds(json: bool, seeds: range | None, given: Mapping[str, Any]) -> int:
+    """Seeds in which everything goes wrong.
+
+    Raises:
+        StudyError: options that they have no use for.
+    """
+    check_unused("faults", "--seeds and --json", given)
+    return faults.main(seeds or SEEDS, json)
+
+
+def check_unused(what: str, used: str, given: Mapping[str, Any]) -> None:
+    """Refuse options that mean nothing here.
+
+    Raises:
+        StudyError: there is one.
+    """
+    if any(value is not None for value in given.values()):
+        raise StudyError(f"hive simulate {what}: takes no option but {used}")
 
 
 def paper(json: bool, given: Mapping[str, Any]) -> int:
@@ -47,9 +74,7 @@ def paper(json: bool, given: Mapping[str, Any]) -> int:
     Raises:
         StudyError: options that they have no use for.
     """
-    useless = [name for name, value in given.items() if value is not None]
-    if useless:
-        raise StudyError("hive simulate paper: the paper's studies take no option but --json")
+    check_unused("paper", "--json", given)
     rows = run(workers=os.cpu_count() or 1)
     if json:
         print(json_text.dumps([row.to_json() for row in rows], indent=1))

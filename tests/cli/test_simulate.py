@@ -124,7 +124,9 @@ def test_forecast_is_a_table_and_a_picture(space: Path, tmp_path: Path, capsys: 
         (["SPACE", "--plot", "picture.of"], "cannot draw to picture.of (--plot)"),
         (["SPACE", "--from", "nowhere"], "nowhere is no root"),
         (["SPACE", "--space", "other"], "holds one space, which needs no --space"),
-        (["paper", "--devices", "3"], "the paper's studies take no option but --json"),
+        (["paper", "--devices", "3"], "hive simulate paper: takes no option but --json"),
+        (["faults", "--tuner", "sha"], "hive simulate faults: takes no option but --seeds and --json"),
+        (["SPACE", "--seeds", "0-9"], "--seeds is for `hive simulate faults`"),
     ],
 )
 def test_what_is_wrong_is_one_line(
@@ -145,10 +147,19 @@ def test_root_in_which_nothing_was_trained_says_nothing_of_steps(
     assert "nothing was trained in" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--price", "-1"], ["--seconds-per-step", "nan"], ["--devices", "0"]])
+@pytest.mark.parametrize("words", [["--price", "-1"], ["--seconds-per-step", "nan"], ["--devices", "0"], ["--seeds", "9-1"]])
 def test_numbers_that_mean_nothing_are_refused(
     words: list[str], space: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         main(["simulate", str(space), *words])
     assert words[1] in capsys.readouterr().err
+
+
+def test_faults_say_what_went_wrong_and_that_no_promise_was_broken(capsys: pytest.CaptureFixture[str]) -> None:
+    said = found(capsys, "faults", "--seeds", "0-19")
+    assert (said["seeds"], said["violations"], said["repeated"], said["differed"]) == (20, 0, 1, 0)
+    assert sum(said["faults"].values()) > 20
+    assert said["messages"]["Notice"] > 0
+    assert main(["simulate", "faults", "--seeds", "3-4"]) == 0
+    assert "2 seeds" in capsys.readouterr().out
