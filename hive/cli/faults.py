@@ -43,7 +43,9 @@ def show(report: Report) -> None:
         print(violation)
     hours = f"{report.virtual_s / 3600:,.1f} virtual hours in {report.wall_s:,.0f} s"
     print(f"{report.seeds:,} seeds, {hours}: {len(report.violations)} promises broken")
-    print(f"{report.repeated} seeds run twice, in two processes: {len(report.differed)} differed {report.differed or ''}")
+    print(
+        f"{report.repeated} seeds run twice, in two processes: {len(report.differed)} differed {report.differed or ''}"
+    )
     print("\nWhat went wrong, and in how many seeds:")
     columns({kind: f"{count:,} in {report.hit[kind]:,}" for kind, count in sorted(report.faults.items())})
     print("\nMessages delivered, by whom they reached in which state:")

@@ -69,8 +69,8 @@ def add_simulate(commands: Commands) -> None:
     simulate.add_argument(
         "what",
         metavar="FILE | paper | faults",
-        help="a study file, or spaces as JSON; `paper`: the studies of the Hippo paper on 40 devices; `faults`: what hive "
-        "promises, in runs in which everything goes wrong",
+        help="a study file, or spaces as JSON; `paper`: the studies of the Hippo paper on 40 devices; `faults`: what "
+        "hive promises, in runs in which everything goes wrong",
     )
     which = simulate.add_mutually_exclusive_group()
     which.add_argument("--space", metavar="NAME", help="one of the JSON file's spaces")

@@ -1,6 +1,8 @@
 """`hive simulate`: searches in virtual time, before anything is trained. It must not know how they are simulated.
 
+hive simulate FILE       what a search of one's own would take (forecast.py)
 hive simulate paper      the tables of the Hippo paper, on 40 simulated devices
+hive simulate faults     hive's promises, while everything goes wrong (faults.py)
 """
 
 from __future__ import annotations

@@ -147,7 +147,9 @@ def test_root_in_which_nothing_was_trained_says_nothing_of_steps(
     assert "nothing was trained in" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["--price", "-1"], ["--seconds-per-step", "nan"], ["--devices", "0"], ["--seeds", "9-1"]])
+@pytest.mark.parametrize(
+    "words", [["--price", "-1"], ["--seconds-per-step", "nan"], ["--devices", "0"], ["--seeds", "9-1"]]
+)
 def test_numbers_that_mean_nothing_are_refused(
     words: list[str], space: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -30,14 +30,21 @@ class Stage(Lockstep):
 
     def __init__(self) -> None:
         self.lines: list[str] = []
+        self.dying = False
         super().__init__()
         self.trainers: dict[str, HandTrainer] = {}
 
     def say(self, sender: str, message: Message, *, after_s: float = 0.001) -> list[Message]:
         self.lines.append(f"    {called(sender)}: {words(message)}")
-        return super().say(sender, message, after_s=after_s)
+        said = super().say(sender, message, after_s=after_s)
+        if self.dying:
+            self.dying = False
+            self.restart()
+        return said
 
     def deliver(self, to: str, message: Message) -> None:
+        if self.dying:
+            return
         self.lines.append(f"    to {called(to)}: {words(message)}")
         super().deliver(to, message)
 
@@ -82,8 +89,21 @@ class Stage(Lockstep):
         """Its session says that it lives, and is known again to a coordinator that was restarted."""
         self.say(run, SessionBeat(run, self.books.runs[run].record.told))
 
+    def speaks_untold(self, run: str) -> None:
+        """The same of a session that no answer has reached."""
+        self.say(run, SessionBeat(run, 0))
+
     def passes(self, seconds: str) -> None:
         self.beat(float(seconds))
+
+    def passes_by_beats(self, seconds: str) -> None:
+        """The coordinator looks at its leases each second."""
+        for _ in range(int(seconds)):
+            self.beat(1.0)
+
+    def dies_in_a_turn(self) -> None:
+        """In its next turn, after the commit: what it would have said is never said. Then it is made anew."""
+        self.dying = True
 
     def is_restarted(self) -> None:
         self.restart()
@@ -99,6 +119,7 @@ ACTIONS: dict[str, Callable[..., None]] = {
     r"run (\w+) asks for trial (\d+), lr (.+), to step (\d+)": Stage.asks,
     r"run (\w+) releases trial (\d+)": Stage.releases,
     r"run (\w+) beats": Stage.speaks,
+    r"run (\w+) beats, and was told nothing": Stage.speaks_untold,
     r"run (\w+) has these counts": Stage.has,
     r"trainer (\d+) comes": Stage.comes,
     r"trainer (\d+) hears": Stage.hears,
@@ -108,6 +129,8 @@ ACTIONS: dict[str, Callable[..., None]] = {
     r"trainer (\d+) beats": Stage.beats,
     r"trainer (\d+) says its last notice again": Stage.says_again,
     r"(\d+) seconds pass": Stage.passes,
+    r"(\d+) seconds pass, beat by beat": Stage.passes_by_beats,
+    r"the coordinator is about to die between commit and send": Stage.dies_in_a_turn,
     r"the coordinator is restarted": Stage.is_restarted,
 }
 """Every kind of line, and what it does."""
