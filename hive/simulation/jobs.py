@@ -12,8 +12,6 @@ It must not know the coordinator, or why anybody simulates.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
@@ -23,7 +21,7 @@ from typing import Any, Protocol
 from hive.actors.actor import JobReported
 from hive.actors.simulator import Host, Simulator
 from hive.planner.pieces import Form, Value
-from hive.planner.space import Config
+from hive.simulation.values import ValuesModel
 from hive.training.reports import (
     Amendment,
     AmendmentTaken,
@@ -39,7 +37,7 @@ from hive.training.reports import (
     Where,
 )
 
-__all__ = ["Bar", "Model", "SimulatedJobs", "ValuesModel", "World", "expected_digest"]
+__all__ = ["Bar", "Model", "SimulatedJobs", "World"]
 
 CHECKPOINT_BYTES = 100
 """What each file takes, unless the world says otherwise."""
@@ -72,54 +70,6 @@ class Model(Protocol):
     def step_s(self, forms: Forms, step: int) -> float:
         """Seconds that a step takes."""
         ...
-
-
-@dataclass
-class ValuesModel:
-    """A state is a digest of all values so far, so that it says exactly which were in force at which step.
-
-    Attributes:
-        seconds: what a step takes.
-        measure: digest -> metrics.
-    """
-
-    seconds: float = 0.1
-    measure: Callable[[str], dict[str, float]] = lambda digest: {"score": int(digest[:6] or "0", 16) / 1000}
-
-    def begin(self) -> str:
-        """No value yet."""
-        return ""
-
-    def train(self, state: str, forms: Forms, start: int, end: int) -> str:
-        """One digest over another, step by step."""
-        for step in range(start, end):
-            state = after(state, {name: form.value(step) for name, form in forms.items()})
-        return state
-
-    def digest(self, state: str) -> str:
-        """The state itself."""
-        return state
-
-    def metrics(self, state: str, step: int) -> dict[str, float]:
-        """Made from the digest."""
-        return self.measure(state)
-
-    def step_s(self, forms: Forms, step: int) -> float:
-        """The same for all."""
-        return self.seconds
-
-
-def after(state: str, values: dict[str, Value]) -> str:
-    """The state of a `ValuesModel` after a step with these values."""
-    return hashlib.sha256((state + json.dumps(values, sort_keys=True)).encode()).hexdigest()
-
-
-def expected_digest(config: Config, steps: int) -> str:
-    """The state that a `ValuesModel` comes to with a config trained alone."""
-    state = ""
-    for step in range(steps):
-        state = after(state, {name: sequence(step) for name, sequence in config.items()})
-    return state
 
 
 @dataclass(frozen=True, slots=True)

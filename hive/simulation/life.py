@@ -28,7 +28,6 @@ from hive.actors.session import Session
 from hive.actors.simulator import BEGAN, Host, Simulator, StuckError, Weather
 from hive.actors.trainer import TrainerActor
 from hive.simulation.clients import Client
-from hive.simulation.jobs import expected_digest
 from hive.simulation.promises import (
     BrokenError,
     adds_up,
@@ -44,6 +43,7 @@ from hive.simulation.promises import (
 )
 from hive.simulation.swarm import HEALED_S, RestartedSearch, Swarm, told
 from hive.simulation.trouble import RAISED, UNREADABLE
+from hive.simulation.values import expected_digest
 from hive.storage.records import AnswerRecord, StandingRecord
 from hive.storage.store import Put, Write
 

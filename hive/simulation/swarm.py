@@ -22,8 +22,9 @@ from hive.actors.simulator import Simulator, Weather
 from hive.planner.sequences import Constant, MultiStep, Piecewise
 from hive.planner.space import Config
 from hive.simulation.clients import Client, Cluster
-from hive.simulation.jobs import ValuesModel, World
+from hive.simulation.jobs import World
 from hive.simulation.trouble import Trouble
+from hive.simulation.values import ValuesModel
 
 __all__ = ["CONFIGS", "RUNGS", "RestartedSearch", "Search", "Swarm", "told"]
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from hypothesis import given
 
 from hive.simulation.clients import Cluster
-from hive.simulation.jobs import ValuesModel, World, expected_digest
+from hive.simulation.jobs import World
 from hive.simulation.swarm import CONFIGS, RestartedSearch, Search, told
+from hive.simulation.values import ValuesModel, expected_digest
 from tests.actors.clients import assert_adds_up
 from tests.actors.test_swarm import Swarm, crash_at, seeds, third
 

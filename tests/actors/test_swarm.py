@@ -21,9 +21,10 @@ from hive.actors.simulator import BEGAN
 from hive.planner.sequences import Constant
 from hive.planner.stage_tree import build
 from hive.simulation.clients import Client, Cluster
-from hive.simulation.jobs import ValuesModel, World, expected_digest
+from hive.simulation.jobs import World
 from hive.simulation.swarm import CONFIGS
 from hive.simulation.swarm import Swarm as DrawnSwarm
+from hive.simulation.values import ValuesModel, expected_digest
 from hive.storage.records import StandingRecord
 from tests.actors.clients import assert_adds_up
 

@@ -16,7 +16,8 @@ from hive.actors.simulator import BEGAN, Host, Simulator
 from hive.planner.pieces import Value
 from hive.planner.sequences import MultiStep
 from hive.planner.space import segments
-from hive.simulation.jobs import SimulatedJobs, ValuesModel, World, expected_digest
+from hive.simulation.jobs import SimulatedJobs, World
+from hive.simulation.values import ValuesModel, expected_digest
 from hive.training.reports import (
     Amendment,
     AmendmentTaken,
