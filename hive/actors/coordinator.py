@@ -114,7 +114,7 @@ class Coordinator:
         self.settings = settings or CoordinatorSettings()
         self.books = Books(store, now, self.settings.lease_s, self.settings.checkpoints)
         self.handled_at = now
-        sessions = Sessions(self.books)
+        sessions = self.sessions = Sessions(self.books)
         self.sharing = Sharing(self.books)
         upkeep = self.upkeep = Upkeep(self.books, store, self.settings.checkpoint_bytes_max)
         dispatch = self.dispatch = Dispatch(self.books, self.sharing, self.settings.attempts_max)
@@ -179,6 +179,7 @@ class Coordinator:
         self.handled_at = now
         if away_s > 0:
             self.books.overlook(away_s)
+            self.sessions.succession.overlook(away_s)
 
     def quiet(self, now: float, turn: Turn) -> None:
         """All that came is handled: say so, and decide what follows from it."""

@@ -39,6 +39,10 @@ class Succession:
         same = [r for r in self.books.runs.values() if (r.record.study, r.record.plan) == (study, plan)]
         return [r for r in same if not (r.record.closed or r.record.done or r.record.command == "cancel")]
 
+    def overlook(self, away_s: float) -> None:
+        """For so many seconds nobody could be heard: who was heard before a run began to wait was still heard before."""
+        self.waiting = {run: since + away_s for run, since in self.waiting.items()}
+
     def known(self, opening: OpenRun, now: float) -> bool:
         """Whether it is known of every earlier run of this study whether it lives."""
         since = self.waiting.setdefault(opening.run, now)

@@ -95,6 +95,16 @@ def test_run_is_not_opened_before_it_is_known_whether_an_earlier_one_lives() -> 
     assert lockstep.books.runs["again"].record.replays == "run"
 
 
+def test_run_that_waits_while_the_coordinator_is_suspended_still_goes_on_from_the_dead_one() -> None:
+    lockstep, _ = searched(5)
+    restarted(lockstep, after_s=0.5)
+    lockstep.now += 20.0
+    for _ in range(3):
+        restarted(lockstep, after_s=1.0)
+    assert "2 answers are told again" in lockstep.heard("again", Opened)[0].note
+    assert lockstep.books.runs["again"].record.replays == "run"
+
+
 def test_second_copy_of_a_script_begins_anew_while_the_first_lives() -> None:
     lockstep, trainer = searched(5)
     restarted(lockstep, after_s=0.5)
