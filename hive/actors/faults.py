@@ -43,6 +43,7 @@ HARMLESS = (
     "trainer exits",
     "node killed",
     "node killed in a turn",
+    "node lost",
     "node leaves",
     "script killed",
     "study paused",

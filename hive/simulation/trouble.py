@@ -61,6 +61,7 @@ class Trouble:
     Attributes:
         scripts: those that may be killed.
         dying: hosts that are to die in their next turn, with the kind of that.
+        lost: machines that never come back.
     """
 
     def __init__(self, cluster: Cluster, store: FaultyStore, plan: FaultPlan, faults: Faults) -> None:
@@ -71,6 +72,7 @@ class Trouble:
         self.faults = faults
         self.scripts: list[Killable] = []
         self.dying: dict[str, str] = {}
+        self.lost: set[str] = set()
         self.kinds: dict[str, Callable[[Fault], bool]] = {
             "coordinator killed": self.kill_coordinator,
             "coordinator killed in a turn": lambda fault: self.die_in_turn(["coordinator"], fault),
@@ -79,6 +81,7 @@ class Trouble:
             "trainer exits": self.exit_trainer,
             "node killed": self.kill_node,
             "node killed in a turn": lambda fault: self.die_in_turn(self.nodes(), fault),
+            "node lost": self.lose_node,
             "node leaves": self.leave,
             "script killed": self.kill_script,
             "study paused": self.pause_study,
@@ -105,8 +108,8 @@ class Trouble:
             self.simulator.later(fault.at_s, partial(self.happen, fault))
 
     def heal(self) -> None:
-        """From now on nothing goes wrong, and whoever was away comes back. A clock that was set back goes on from what
-        its host has seen."""
+        """From now on nothing goes wrong, and whoever was away comes back, but for machines that are lost. A clock that
+        was set back goes on from what its host has seen."""
         simulator, world = self.simulator, self.cluster.world
         self.faults.cuts.clear()
         self.store.fails = ""
@@ -120,7 +123,7 @@ class Trouble:
                 simulator.go_on(host)
         self.cluster.start_coordinator()
         for node in self.cluster.nodes:
-            self.cluster.start_node(node)
+            self.come_back(node)
         for trainer in self.cluster.trainers():
             self.end_hung(trainer)
         for client in self.cluster.clients:
@@ -167,8 +170,21 @@ class Trouble:
         node = chosen(self.nodes(), fault)
         if node is not None:
             self.cluster.kill_node(node)
-            self.simulator.later(fault.size, partial(self.cluster.start_node, node))
+            self.simulator.later(fault.size, partial(self.come_back, node))
         return node is not None
+
+    def lose_node(self, fault: Fault) -> bool:
+        """A machine never comes back; there is another one."""
+        node = chosen(self.nodes(), fault) if len(self.nodes()) > 1 else None
+        if node is not None:
+            self.lost.add(node)
+            self.cluster.kill_node(node)
+        return node is not None
+
+    def come_back(self, node: str) -> None:
+        """A machine starts again, unless it is lost."""
+        if node not in self.lost:
+            self.cluster.start_node(node)
 
     def leave(self, fault: Fault) -> bool:
         """A machine is to end soon: what runs there is left with a checkpoint, if that does not take too long."""
@@ -183,7 +199,7 @@ class Trouble:
         def end() -> None:
             if self.simulator.alive(host):
                 self.cluster.kill_node(node)
-                self.simulator.later(fault.size, partial(self.cluster.start_node, node))
+                self.simulator.later(fault.size, partial(self.come_back, node))
 
         self.simulator.later(LEAVE_S, end)
         return True
@@ -224,7 +240,7 @@ class Trouble:
             self.count(kind)
         self.cluster.crashed(name)
         if name in self.cluster.nodes:
-            self.simulator.later(1.0, partial(self.cluster.start_node, name))
+            self.simulator.later(1.0, partial(self.come_back, name))
 
     def pause(self, fault: Fault) -> bool:
         """A process, or a whole machine, stands still; it is counted when it does."""
