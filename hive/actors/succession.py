@@ -40,7 +40,7 @@ class Succession:
         return [r for r in same if not (r.record.closed or r.record.done or r.record.command == "cancel")]
 
     def overlook(self, away_s: float) -> None:
-        """For so many seconds nobody could be heard: who was heard before a run began to wait was still heard before."""
+        """For so many seconds nobody could be heard: who spoke before a run began to wait has not spoken since."""
         self.waiting = {run: since + away_s for run, since in self.waiting.items()}
 
     def known(self, opening: OpenRun, now: float) -> bool:
