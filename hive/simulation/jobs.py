@@ -99,11 +99,6 @@ def no_error(where: str, values: dict[str, Any], step: int) -> str | None:  # no
     return None
 
 
-def at_once() -> Sequence[float]:
-    """A report is heard once, at the moment at which it is said."""
-    return (0.0,)
-
-
 @dataclass
 class World:
     """What all jobs share: the disk, how long things take, and what user code does.
@@ -115,7 +110,7 @@ class World:
         every_step: whether each step is reported; if not, only where something happens.
         report_s: seconds after which a step is reported at the latest.
         raises: (where, values, step) -> the user's traceback, or None. Needs `every_step`.
-        heard: after how many seconds each copy of a report is heard. None overtakes one that was said before.
+        heard: after how many seconds each copy of a report is heard; none overtakes one that was said before.
         checkpoint_every: a checkpoint besides boundaries after so many steps; None for none.
         eval_every: an evaluation between boundaries after so many steps; None for none.
         bytes: what a checkpoint takes.
@@ -134,7 +129,7 @@ class World:
     every_step: bool = True
     report_s: float = math.inf
     raises: Callable[[str, dict[str, Any], int], str | None] = no_error
-    heard: Callable[[], Sequence[float]] = at_once
+    heard: Callable[[], Sequence[float]] = lambda: (0.0,)
     checkpoint_every: int | None = None
     eval_every: int | None = None
     bytes: int = CHECKPOINT_BYTES

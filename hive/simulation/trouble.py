@@ -14,7 +14,7 @@ from hive.actors.actor import Called, Leave, Received
 from hive.actors.faults import Fault, FaultPlan, Faults, FaultyStore, beneath
 from hive.actors.messages import StudyCommand
 from hive.simulation.clients import Cluster
-from hive.simulation.jobs import SimulatedJobs, at_once, no_error
+from hive.simulation.jobs import SimulatedJobs
 from hive.storage.records import StandingRecord
 
 __all__ = ["RAISED", "UNREADABLE", "Killable", "Trouble"]
@@ -62,6 +62,7 @@ class Trouble:
         scripts: those that may be killed.
         dying: hosts that are to die in their next turn, with the kind of that.
         lost: machines that never come back.
+        healed: whether nothing goes wrong any more.
     """
 
     def __init__(self, cluster: Cluster, store: FaultyStore, plan: FaultPlan, faults: Faults) -> None:
@@ -73,6 +74,7 @@ class Trouble:
         self.scripts: list[Killable] = []
         self.dying: dict[str, str] = {}
         self.lost: set[str] = set()
+        self.healed = False
         self.kinds: dict[str, Callable[[Fault], bool]] = {
             "coordinator killed": self.kill_coordinator,
             "coordinator killed in a turn": lambda fault: self.die_in_turn(["coordinator"], fault),
@@ -110,13 +112,11 @@ class Trouble:
     def heal(self) -> None:
         """From now on nothing goes wrong, and whoever was away comes back, but for machines that are lost. A clock that
         was set back goes on from what its host has seen."""
-        simulator, world = self.simulator, self.cluster.world
+        simulator = self.simulator
         self.faults.cuts.clear()
         self.store.fails = ""
         simulator.crash_next.clear()
-        world.heard = at_once
-        if world.raises == self.raises:
-            world.raises = no_error
+        self.healed = True
         for host in list(simulator.hosts.values()):
             simulator.shifts[host.name] = max(simulator.shifts.get(host.name, 0.0), host.now - simulator.now)
             if host.waiting is not None:
@@ -276,13 +276,15 @@ class Trouble:
 
     def raises(self, where: str, values: dict[str, Any], step: int) -> str | None:
         """User code raises now and then."""
-        if where != "train" or self.simulator.random.random() >= self.plan.raises:
+        if self.healed or where != "train" or self.simulator.random.random() >= self.plan.raises:
             return None
         self.count("job raises")
         return RAISED
 
     def heard(self) -> Sequence[float]:
         """A job's report is heard late, or twice."""
+        if self.healed:
+            return (0.0,)
         draw = self.simulator.random
         late, twice = draw.random() < self.plan.late, draw.random() < self.plan.twice
         self.faults.happened["report late"] += late
