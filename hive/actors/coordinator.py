@@ -113,7 +113,7 @@ class Coordinator:
     def __init__(self, store: Store, now: float, settings: CoordinatorSettings | None = None) -> None:
         self.settings = settings or CoordinatorSettings()
         self.books = Books(store, now, self.settings.lease_s, self.settings.checkpoints)
-        self.handled_at = now
+        self.now = now
         sessions = self.sessions = Sessions(self.books)
         self.sharing = Sharing(self.books)
         upkeep = self.upkeep = Upkeep(self.books, store, self.settings.checkpoint_bytes_max)
@@ -175,8 +175,8 @@ class Coordinator:
     def overlook(self, now: float) -> None:
         """Its own beat comes every `beat_s`: if nothing was handled for longer, it was suspended or held up, and what
         others said meanwhile is still to be read. That time counts as nobody's silence."""
-        away_s = now - self.handled_at - self.settings.beat_s
-        self.handled_at = now
+        away_s = now - self.now - self.settings.beat_s
+        self.now = now
         if away_s > 0:
             self.books.overlook(away_s)
             self.sessions.succession.overlook(away_s)

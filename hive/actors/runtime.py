@@ -37,6 +37,7 @@ from hive.actors.actor import (
     TimerFired,
 )
 from hive.actors.messages import Message
+from hive.actors.traces import trace_of_process
 from hive.storage.folders import Folder
 from hive.storage.store import Store, Write
 
@@ -118,12 +119,18 @@ class Runtime:
         self.awake = False
         self.timers: dict[str, asyncio.TimerHandle] = {}
         self.now = 0.0
+        self.trace = trace_of_process()
+        self.name = ""  # in the trace
         self.failed: asyncio.Future[None] = self.loop.create_future()
 
     def start(self) -> None:
         """Let the actor come to life, and events reach it."""
         self.network.attach(lambda sender, message: self.post(Received(sender, message)))
-        self.carry_out([list(self.actor.start(self.tick()))])
+        effects = list(self.actor.start(self.tick()))
+        if self.trace is not None:
+            self.name = self.trace.name_of(self.actor)
+            self.trace.began(self.name, self.actor, self.store, self.now, effects)
+        self.carry_out([effects])
 
     def tick(self) -> float:
         """The time, never less than before."""
@@ -151,14 +158,22 @@ class Runtime:
         try:
             turns: list[list[Effect]] = []
             while self.inbox and len(turns) < EVENTS_MAX:
-                turns.append(list(self.actor.handle(self.inbox.popleft(), self.tick())))
-            turns.append(list(self.actor.handle(Quiet(), self.now)))
+                self.tick()
+                turns.append(self.turn(self.inbox.popleft()))
+            turns.append(self.turn(Quiet()))
             if self.inbox and not self.awake:
                 self.awake = True
                 self.loop.call_soon(self.drain)
             self.carry_out(turns)
         except Exception as error:
             self.fail(error)
+
+    def turn(self, event: Event) -> list[Effect]:
+        """What the actor wants after an event."""
+        effects = list(self.actor.handle(event, self.now))
+        if self.trace is not None:
+            self.trace.turn(self.name, event, self.now, effects)
+        return effects
 
     def carry_out(self, turns: list[list[Effect]]) -> None:
         """Commit before anything else."""

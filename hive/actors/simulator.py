@@ -42,6 +42,7 @@ from hive.actors.actor import (
     TimerFired,
 )
 from hive.actors.messages import Message
+from hive.actors.traces import Trace
 from hive.actors.wire import decode, encode
 from hive.errors import StoreError
 from hive.storage.store import Store
@@ -137,6 +138,7 @@ class Simulator:
         crash_next: by host, after how many effects of its next turn it dies; 0 for before its commit.
         on_crash: called with the name of a host that died so.
         after_turn: called with a host's name after each of its turns.
+        trace: what all its actors do is written there; None for nowhere.
     """
 
     def __init__(self, seed: int = 0, weather: Weather = CLEAR) -> None:
@@ -154,6 +156,7 @@ class Simulator:
         self.crash_next: dict[str, int] = {}
         self.on_crash: Callable[[str], None] = lambda _: None
         self.after_turn: Callable[[str], None] = lambda _: None
+        self.trace: Trace | None = None
 
     # -- hosts --------------------------------------------------------------------------------------------------
 
@@ -162,7 +165,10 @@ class Simulator:
         self.lives += 1
         host.life = self.lives
         self.hosts[host.name] = host
-        self.carry_out(host, list(host.actor.start(self.tick(host))))
+        effects = list(host.actor.start(self.tick(host)))
+        if self.trace is not None:
+            self.trace.began(host.name, host.actor, host.store, host.now, effects)
+        self.carry_out(host, effects)
         return host
 
     def remove(self, name: str) -> None:
@@ -237,8 +243,15 @@ class Simulator:
 
     def decided(self, host: Host, event: Event) -> list[Effect]:
         """What an actor wants after an event, and after the quiet moment that follows."""
-        now = self.tick(host)
-        return [*host.actor.handle(event, now), *host.actor.handle(Quiet(), now)]
+        self.tick(host)
+        return [*self.handled(host, event), *self.handled(host, Quiet())]
+
+    def handled(self, host: Host, event: Event) -> list[Effect]:
+        """What an actor wants after an event."""
+        effects = list(host.actor.handle(event, host.now))
+        if self.trace is not None:
+            self.trace.turn(host.name, event, host.now, effects)
+        return effects
 
     def carry_out(self, host: Host, effects: list[Effect]) -> None:
         """Do what an actor decided."""

@@ -99,6 +99,10 @@ def add_looks(commands: Commands) -> None:
     add_place(status)
     status.add_argument("--json", action="store_true", help="as JSON")
 
+    trace = commands.add_parser("trace", help="do the actors of a trace (HIVE_TRACE), made anew, want the same again?")
+    trace.add_argument("paths", type=Path, nargs="+", metavar="PATH", help="a trace, or a folder of traces")
+    trace.add_argument("--json", action="store_true", help="as JSON")
+
     tree = commands.add_parser(
         "tree", help="the stage trees of a root's plans: what is trained, saved and awaited where"
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -154,10 +154,9 @@ def campaign(seeds: Sequence[int], workers: int = 2, told: Callable[[Outcome], N
         context = multiprocessing.get_context("spawn")
         pools = [stack.enter_context(ProcessPoolExecutor(1, context)) for _ in range(max(2, workers))]
         chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
-        first = [pools[at % workers].submit(outcomes, chunk) for at, chunk in enumerate(chunks)]
-        second = [
-            pools[(at + 1) % len(pools)].submit(outcomes, chunk[::REPEATED_EVERY]) for at, chunk in enumerate(chunks)
-        ]
+        repeated = [chunk[::REPEATED_EVERY] for chunk in chunks]
+        first = [pools[n % workers].submit(outcomes, chunk, repeated[n]) for n, chunk in enumerate(chunks)]
+        second = [pools[(n + 1) % len(pools)].submit(outcomes, chunk, chunk) for n, chunk in enumerate(repeated)]
         for chunk, again in zip(first, second, strict=True):
             take(report, chunk, again, told)
     report.wall_s = time.monotonic() - began
@@ -177,6 +176,6 @@ def take(
         report.compare(by_seed[outcome.seed], outcome)
 
 
-def outcomes(seeds: Sequence[int]) -> list[Outcome]:
-    """What became of each seed."""
-    return [lived(seed) for seed in seeds]
+def outcomes(seeds: Sequence[int], repeated: Collection[int]) -> list[Outcome]:
+    """What became of each seed; with a digest of those that are run twice."""
+    return [lived(seed, digested=seed in repeated) for seed in seeds]

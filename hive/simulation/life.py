@@ -14,10 +14,11 @@ import hashlib
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-from hive.actors.actor import AmendJob, Effect, Event, Received, StartJob
+from hive.actors.actor import Effect, Event, Received
 from hive.actors.aggregator import Aggregator
 from hive.actors.books import Books
 from hive.actors.coordinator import Coordinator
@@ -26,6 +27,7 @@ from hive.actors.messages import Notice, Told
 from hive.actors.node import NodeActor
 from hive.actors.session import Session
 from hive.actors.simulator import BEGAN, Host, Simulator, StuckError, Weather
+from hive.actors.traces import Trace, trace_file
 from hive.actors.trainer import TrainerActor
 from hive.simulation.clients import Client
 from hive.simulation.promises import (
@@ -76,7 +78,7 @@ class Outcome:
         broken: the promise that was broken, and what broke it; None if none was.
         faults: by kind, how often something really went wrong.
         delivered: the messages.
-        digest: of all turns.
+        digest: of all turns; "" if nobody asked for it.
         virtual_s: seconds that passed in the simulation.
         healed_s: of these, from when everything was healed until everything was answered; None if it was not.
     """
@@ -91,11 +93,10 @@ class Outcome:
 
 
 class Watched(Simulator):
-    """A simulator that writes down its turns, and holds each to what must hold at once."""
+    """A simulator that holds each turn to what must hold at once."""
 
     def __init__(self, seed: int, weather: Weather) -> None:
         super().__init__(seed, weather)
-        self.trace = hashlib.sha256()
         self.delivered: Delivered = Counter()
 
     def decided(self, host: Host, event: Event) -> list[Effect]:
@@ -106,22 +107,11 @@ class Watched(Simulator):
         old = isinstance(actor, Coordinator) and isinstance(message, Notice)
         leases = set(actor.books.leases.leases) if old and isinstance(actor, Coordinator) else set()
         effects = super().decided(host, event)
-        self.trace.update(line(self.now, host.name, event, effects).encode())
         if old and isinstance(message, Notice):
             old_notice_changes_nothing(message, leases, effects)
         if self.turns > TURNS_MAX:
             raise BrokenError("P8", f"after {self.turns:,} turns it never comes to rest")
         return effects
-
-
-def line(now: float, name: str, event: Event, effects: Sequence[Effect]) -> str:
-    """A turn as text, the same in every process."""
-    return f"{now!r} {name} {event!r} {[text(effect) for effect in effects]}\n"
-
-
-def text(effect: Effect) -> str:
-    """An effect as text. An order to a job is told by its name: the message that brought it says the rest."""
-    return f"{type(effect).__name__} {effect.job}" if isinstance(effect, StartJob | AmendJob) else repr(effect)
 
 
 def state(actor: object, message: object) -> str:
@@ -158,12 +148,14 @@ class Life:
 
     Attributes:
         seed: of everything.
+        trace: what its turns are written to; None for nowhere.
         searches: the scripts that may be killed.
         turns: of the coordinator.
         healed_s: from when everything was healed until everything was answered; seconds.
     """
 
     seed: int
+    trace: Trace | None = None
     swarm: Swarm = field(init=False)
     simulator: Watched = field(init=False)
     searches: list[RestartedSearch] = field(default_factory=list)
@@ -171,11 +163,17 @@ class Life:
     healed_s: float | None = None
 
     def __post_init__(self) -> None:
-        swarm = self.swarm = Swarm(self.seed, plan=FaultPlan.drawn(self.seed), simulator=Watched)
+        swarm = self.swarm = Swarm(self.seed, plan=FaultPlan.drawn(self.seed), simulator=self.watched)
         assert isinstance(swarm.cluster.simulator, Watched)
         self.simulator = swarm.cluster.simulator
         self.simulator.after_turn = self.after_turn
         swarm.store.committed = self.committed
+
+    def watched(self, seed: int, weather: Weather) -> Watched:
+        """The simulator, before there is anybody on it."""
+        simulator = Watched(seed, weather)
+        simulator.trace = self.trace
+        return simulator
 
     # -- what happens -----------------------------------------------------------------------------------------------
 
@@ -312,18 +310,35 @@ class Life:
         return lost and not self.swarm.tame and self.swarm.plan.attempts_max <= FEW_ATTEMPTS
 
 
-def lived(seed: int) -> Outcome:
-    """What became of a seed. Whatever an actor raises is a promise broken, too."""
-    life = Life(seed)
-    broken = None
+def lived(seed: int, *, digested: bool = False) -> Outcome:
+    """What became of a seed. Whatever an actor raises is a promise broken, too.
+
+    Args:
+        seed: of everything.
+        digested: whether its turns are summed up. Where traces are wanted (traces.py) they are also written to a file.
+    """
+    digest = hashlib.sha256()
+    with trace_file(f"seed-{seed}") or nullcontext() as file:
+
+        def write(line: str) -> None:
+            digest.update(line.encode())
+            if file is not None:
+                file.write(line)
+
+        life = Life(seed, Trace(write) if digested or file is not None else None)
+        broken = held(life)
+    happened = Counter({kind: count for kind, count in life.swarm.faults.happened.items() if count})
+    simulator, summed = life.simulator, digest.hexdigest() if digested else ""
+    return Outcome(seed, broken, happened, simulator.delivered, summed, simulator.now - BEGAN, life.healed_s)
+
+
+def held(life: Life) -> tuple[str, str] | None:
+    """Let it happen: the promise that was broken, and what broke it."""
     try:
         life.live()
     except BrokenError as error:
-        broken = (error.promise, error.what)
+        return error.promise, error.what
     except Exception as error:  # any: an actor must raise nothing at all
         last = traceback.extract_tb(error.__traceback__)[-1]
-        broken = ("none", f"{type(error).__name__} at {last.name}:{last.lineno}: {error}")
-    happened = Counter({kind: count for kind, count in life.swarm.faults.happened.items() if count})
-    simulator = life.simulator
-    digest = simulator.trace.hexdigest()
-    return Outcome(seed, broken, happened, simulator.delivered, digest, simulator.now - BEGAN, life.healed_s)
+        return "none", f"{type(error).__name__} at {last.name}:{last.lineno}: {error}"
+    return None

@@ -14,6 +14,7 @@ from hive.errors import StoreError
 __all__ = [
     "FORMAT",
     "NOWHERE",
+    "RECORDS",
     "AnnouncementRecord",
     "AnswerRecord",
     "CheckpointFile",
@@ -478,3 +479,7 @@ class CurveRecord(Record, frozen=True):
     def key(self) -> Key:
         """By plan, node, step, kind."""
         return (self.plan, self.node, self.step, self.kind)
+
+
+RECORDS = tuple(Record.__subclasses__())
+"""Every kind of record."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -15,7 +16,7 @@ from hive.actors.messages import MESSAGES, Count, GrantedStage, Message, Name
 from hive.actors.parts import WEIGHT_MAX, WEIGHT_MIN, Stages, Weight
 from hive.errors import ProtocolError, StoreError
 from hive.storage import records
-from hive.storage.records import Record
+from hive.storage.records import RECORDS, Record
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 integers = st.integers(-(2**63), 2**63 - 1)
@@ -35,7 +36,6 @@ SIMPLE: dict[Any, st.SearchStrategy[Any]] = {
     Count: st.integers(0, 2**63 - 1),
     Weight: st.floats(WEIGHT_MIN, WEIGHT_MAX),
 }
-RECORDS = [kind for kind in Record.__subclasses__() if kind.__module__ == records.__name__]
 
 
 def of_type(hint: Any) -> st.SearchStrategy[Any]:
@@ -59,13 +59,19 @@ def of_type(hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(of_type(inner[0]), max_size=3).map(tuple)
     if origin is tuple:
         return st.tuples(*[of_type(part) for part in inner])
-    assert issubclass(hint, msgspec.Struct), f"no strategy for {hint}"
+    assert issubclass(hint, msgspec.Struct) or is_dataclass(hint), f"no strategy for {hint}"
     return instances(hint)
 
 
 def instances(kind: type[Any]) -> st.SearchStrategy[Any]:
+    """Of a struct, or of a dataclass."""
+    return st.builds(kind, **{name: of_type(hint) for name, hint in fields_of(kind).items()})
+
+
+def fields_of(kind: type[Any]) -> dict[str, Any]:
     hints = get_type_hints(kind, include_extras=True)
-    return st.builds(kind, **{name: of_type(hints[name]) for name in kind.__struct_fields__})
+    names = [field.name for field in fields(kind)] if is_dataclass(kind) else kind.__struct_fields__
+    return {name: hints[name] for name in names}
 
 
 messages = st.one_of([instances(kind) for kind in MESSAGES])
