@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import secrets
 import shutil
@@ -246,7 +247,7 @@ async def inline(
     with Root.acquire(options.root, wait_s=OWNER_WAIT_S) as root:
         store = LmdbStore(root.store_path)
         folder = claim(store, str(root.checkpoints_path))
-        settings = CoordinatorSettings(lease_s=float("inf"), close_runs=str(root.path) not in owned)
+        settings = CoordinatorSettings(lease_s=math.inf, hang_s=math.inf, close_runs=str(root.path) not in owned)
         owned.add(str(root.path))
         hub = Hub()
         training = InlineTraining(trainer_class, opening, root)

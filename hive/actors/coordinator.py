@@ -82,6 +82,8 @@ class CoordinatorSettings:
         session_lease_s: how long a run may go without a word from its session before what only it wants is paused;
             seconds.
         lease_s: how long a trainer may go without a sign of life before its batch is given to another; seconds.
+        hang_s: how long a batch may take over one step, with its start, what is measured and what is saved; then its
+            trainer is ended, and the batch lost. Seconds; infinite for no limit.
         beat_s: how often leases are looked at; seconds.
         attempts_max: leases lost on one stage (>= 1) before the requests behind it fail.
         checkpoint_bytes_max: bytes that all checkpoints may take, beyond which some are given up; 0 for no limit.
@@ -93,6 +95,7 @@ class CoordinatorSettings:
 
     session_lease_s: float = 60.0
     lease_s: float = 30.0
+    hang_s: float = 86_400.0
     beat_s: float = 1.0
     attempts_max: int = 3
     checkpoint_bytes_max: int = 0
@@ -198,10 +201,12 @@ class Coordinator:
             turn.send(sender, Refused(f"a coordinator takes no {type(message).__name__}"))
 
     def beat(self, now: float, turn: Turn) -> None:
-        """Give up the leases whose trainers are silent, and pause the runs whose sessions are."""
+        """Give up the leases whose trainers are silent or come no further, and pause the runs whose sessions are."""
         self.books.staff.forget_silent(now - self.settings.lease_s)
         for lease in self.books.leases.expired(now):
             self.dispatch.lose(lease, f"was not heard of for {self.settings.lease_s:g} s", now, turn)
+        for lease in self.books.leases.standing_still(now - self.settings.hang_s):
+            self.dispatch.give_up(lease, self.settings.hang_s, now, turn)
         for run in self.books.runs.values():
             silent_s = now - run.heard
             if run.record.closed:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import msgspec
 
-from hive.actors.actor import Turn
+from hive.actors.actor import Deliver, Turn
 from hive.actors.books import Books
 from hive.actors.leases import Lease
 from hive.actors.messages import (
@@ -62,7 +62,7 @@ class Dispatch:
         if message.lease is not None and (lease is None or lease.number != message.lease):
             turn.send(sender, StopLease(message.trainer, message.lease))
         elif message.lease is not None and lease is not None:
-            lease.steps_run, lease.step = max(lease.steps_run, message.steps_run), max(lease.step, message.step)
+            lease.came_to(message.steps_run, message.step, now)
             if lease.stopping:
                 turn.send(sender, StopLease(message.trainer, lease.number))
             elif message.amendment < lease.record.amendment:
@@ -82,6 +82,7 @@ class Dispatch:
         plan = self.books.plans[lease.record.plan]
         place = Place(message.node, message.step)
         self.account(lease, plan, message, turn)
+        lease.moved = now
         self.books.leases.renew(message.trainer, now)
         plan.tree.keep(lease.number, place)
         lease.record = passed(lease.record, message)
@@ -200,6 +201,14 @@ class Dispatch:
         turn.delete(LossRecord, (plan.name, start.node, start.step))
         error = f"the trainer {why}, {count} times in a row, while it trained on from step {start.step}"
         self.books.fail(plan, plan.tree.blocked(place), error, turn)
+
+    def give_up(self, lease: Lease, stood_s: float, now: float, turn: Turn) -> None:
+        """A trainer lives and comes no further: its process is ended, and its lease is lost."""
+        trainer = lease.record.trainer
+        why = f"did no step for {stood_s:g} s (hang_s)"
+        turn.do(Deliver(f"trainer {trainer} {why}: it is ended, and its batch is given to another"))
+        self.books.staff.replace(trainer, turn)
+        self.lose(lease, why, now, turn)
 
     def on_trainer_broken(self, sender: str, message: TrainerBroken, now: float, turn: Turn) -> None:
         """A machine has not the plan's code, or does not see its checkpoints. If no machine does, nothing that is

@@ -23,11 +23,13 @@ class Lease:
         until: Unix time when it is given up unless somebody says that its trainer lives.
         steps_run: by the trainer's last word.
         step: the greatest absolute step that it is known to have done.
+        moved: Unix time when it was last known to have come further.
         stopping: whether its trainer was told to leave it.
     """
 
     record: LeaseRecord
     until: float
+    moved: float
     steps_run: int = 0
     step: int = 0
     stopping: bool = False
@@ -48,6 +50,12 @@ class Lease:
         """What it has ahead, as the planner sees it."""
         return Way(self.number, self.record.ends, self.step, self.record.passes)
 
+    def came_to(self, steps_run: int, step: int, now: float) -> None:
+        """Its trainer says how far it is."""
+        if steps_run > self.steps_run:
+            self.moved = now
+        self.steps_run, self.step = max(self.steps_run, steps_run), max(self.step, step)
+
     @property
     def from_step(self) -> int:
         """The step after which nothing of it is durable."""
@@ -64,7 +72,7 @@ class LeaseTable:
     def add(self, record: LeaseRecord, now: float) -> Lease:
         """Take up a lease for a full term."""
         step = 0 if record.reached is None else record.reached[1]
-        lease = self.leases[record.lease] = Lease(record, now + self.lease_s, record.steps_noted, step)
+        lease = self.leases[record.lease] = Lease(record, now + self.lease_s, now, record.steps_noted, step)
         return lease
 
     def of_trainer(self, trainer: str) -> Lease | None:
@@ -86,10 +94,15 @@ class LeaseTable:
             lease.until = now + self.lease_s
 
     def extend(self, longer_s: float) -> None:
-        """Each lease lasts so many seconds longer."""
+        """Each lease lasts so many seconds longer, and may stand still so much longer."""
         for lease in self.leases.values():
             lease.until += longer_s
+            lease.moved += longer_s
 
     def expired(self, now: float) -> list[Lease]:
         """Those whose term has ended."""
         return [lease for lease in self.leases.values() if lease.until < now]
+
+    def standing_still(self, since: float) -> list[Lease]:
+        """Those that came no further since then, though their trainers live."""
+        return [lease for lease in self.leases.values() if lease.moved < since]

@@ -178,6 +178,12 @@ class Staff:
                     slot.order = None
                     turn.send(node.address, RetireTrainer(trainer))
 
+    def replace(self, trainer: str, turn: Turn) -> None:
+        """End a trainer that will not end by itself: its slot counts as free, and whoever is started there takes its
+        place also if this word is lost."""
+        self.retire(trainer, turn)
+        self.exited(trainer)
+
     def idle(self, plan: str, leases: LeaseTable) -> list[Trainer]:
         """The trainers of a plan that have no lease, and whose node manager stays."""
         busy = {lease.record.trainer for lease in leases.leases.values()}

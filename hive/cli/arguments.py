@@ -25,6 +25,7 @@ class CoordinatorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen: str = "tcp://127.0.0.1:7077"
     keys: str = ""
     lease_s: float = 30.0
+    hang_s: Annotated[float, msgspec.Meta(gt=0)] = 86_400.0
     session_lease_s: float = 60.0
     attempts_max: int = 3
     checkpoint_url: str = ""

@@ -79,6 +79,7 @@ async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
     settings = CoordinatorSettings(
         session_lease_s=file.session_lease_s,
         lease_s=file.lease_s,
+        hang_s=file.hang_s,
         attempts_max=file.attempts_max,
         checkpoint_bytes_max=file.checkpoint_bytes_max,
         checkpoints=folder,

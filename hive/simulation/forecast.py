@@ -10,6 +10,7 @@ It must not know files, command lines, or pictures.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -141,7 +142,7 @@ def simulate(search: Search, devices: int, costs: Costs, *, merge: bool) -> tupl
     beat_s = BEATS_MAX * costs.seconds_per_step
     model = QualityModel(costs.seconds_per_step, metric=search.metric, mode=search.mode)
     world = World(model, load_s=costs.load_s, save_s=costs.save_s, every_step=False, report_s=beat_s, bars=[])
-    settings = CoordinatorSettings(lease_s=4 * beat_s, session_lease_s=4 * beat_s, beat_s=beat_s)
+    settings = CoordinatorSettings(lease_s=4 * beat_s, session_lease_s=4 * beat_s, hang_s=math.inf, beat_s=beat_s)
     beats = Beats(beat_s, beat_s, beat_s)
     simulator = Simulator()
     root = SimulatedRoot(simulator, world, devices=devices, settings=settings, beats=beats, start_s=0.0)

@@ -223,7 +223,7 @@ def simulate(experiment: Experiment, *, merge: bool) -> Simulated:
     simulator = Simulator()
     model = QualityModel(experiment.seconds, WEIGHTS)
     world = World(model, load_s=LOAD_S, save_s=SAVE_S, every_step=False, report_s=BEAT_S)
-    settings = CoordinatorSettings(lease_s=4 * BEAT_S, session_lease_s=4 * BEAT_S, beat_s=BEAT_S)
+    settings = CoordinatorSettings(lease_s=4 * BEAT_S, session_lease_s=4 * BEAT_S, hang_s=math.inf, beat_s=BEAT_S)
     beats = Beats(BEAT_S, BEAT_S, BEAT_S)
     root = SimulatedRoot(simulator, world, devices=experiment.devices, settings=settings, beats=beats)
     scripts = [

@@ -21,7 +21,18 @@ from hive.planner.search_plan import Place
 from hive.planner.sequences import MultiStep
 from hive.storage.records import LossRecord
 from tests.actors.clients import assert_adds_up
-from tests.actors.lockstep import DROPPED, OTHER, STRAIGHT, TWICE_DROPPED, Lockstep, busy, opened, stages, told
+from tests.actors.lockstep import (
+    DROPPED,
+    OTHER,
+    STRAIGHT,
+    TWICE_DROPPED,
+    HandTrainer,
+    Lockstep,
+    busy,
+    opened,
+    stages,
+    told,
+)
 
 
 def test_lost_grant_is_said_again_when_the_trainer_shows_that_it_has_none() -> None:
@@ -83,6 +94,82 @@ def test_trainer_that_beats_keeps_its_lease() -> None:
         lockstep.wait(9.0)
         trainer.beat()
     assert list(lockstep.books.leases.leases) == [1]
+
+
+def hanging(attempts_max: int = 3) -> tuple[Lockstep, HandTrainer]:
+    """A trainer that has done three steps and does no more, while it and its node manager go on to speak."""
+    lockstep = Lockstep(CoordinatorSettings(lease_s=10.0, hang_s=20.0, attempts_max=attempts_max))
+    lockstep.open()
+    trainer = lockstep.trainer("node/0/7")
+    lockstep.ask("run", (0, STRAIGHT, 20))
+    trainer.take()
+    goes_on_beating(lockstep, trainer, 15, number=1)
+    trainer.train(3)
+    trainer.beat()
+    return lockstep, trainer
+
+
+def goes_on_beating(lockstep: Lockstep, trainer: HandTrainer, seconds: int, number: int = 100) -> None:
+    for second in range(0, seconds, 5):
+        lockstep.wait(5.0)
+        trainer.beat()
+        lockstep.node_beat(number + second, trainer.name)
+
+
+def test_trainer_that_lives_and_comes_no_further_is_ended_and_its_batch_given_to_another() -> None:
+    lockstep, trainer = hanging()
+    goes_on_beating(lockstep, trainer, 15)
+    assert list(lockstep.books.leases.leases) == [1]
+    assert not lockstep.heard("node", RetireTrainer)
+    lockstep.heard("node", StartTrainer)
+    goes_on_beating(lockstep, trainer, 10, number=200)
+    assert lockstep.heard("node", RetireTrainer) == [RetireTrainer(trainer.name)]
+    assert lockstep.warnings == [
+        "trainer node/0/7 did no step for 20 s (hang_s): it is ended, and its batch is given to another"
+    ]
+    (order,) = {order.trainer: order for order in lockstep.heard("node", StartTrainer)}.values()
+    assert (order.slot, order.trainer != trainer.name) == (0, True)
+    other = lockstep.trainer(order.trainer)
+    other.train()
+    assert told(lockstep) == [(0, 20, None)]
+    counts = lockstep.books.runs["run"].record.counts
+    assert (counts.steps_run, counts.failure) == (23, 3)
+
+
+def test_what_a_trainer_says_that_was_ended_as_hanging_changes_nothing_and_gets_it_no_batch() -> None:
+    lockstep, trainer = hanging()
+    goes_on_beating(lockstep, trainer, 25)
+    before = list(lockstep.store.entries.items())
+    lockstep.heard(trainer.name, Grant)
+    trainer.train()
+    trainer.beat()
+    assert list(lockstep.store.entries.items()) == before
+    assert not lockstep.heard(trainer.name, Grant)
+    assert told(lockstep) == []
+
+
+def test_trainer_may_take_as_long_as_it_is_let_over_each_step_and_over_what_follows_a_boundary() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5), (0, STRAIGHT, 20), lease_s=10.0, hang_s=20.0)
+    for turn in range(8):
+        goes_on_beating(lockstep, trainer, 15, number=100 * turn)
+        trainer.train(1)
+        trainer.beat()
+    assert list(lockstep.books.leases.leases) == [1]
+    lockstep.beat(1_000.0)  # the coordinator was suspended
+    assert list(lockstep.books.leases.leases) == [1]
+    trainer.train()
+    assert {step for _, step, _ in told(lockstep)} == {5, 20}
+    assert lockstep.books.runs["run"].record.counts.steps_run == 20
+
+
+def test_requests_fail_where_one_trainer_after_the_other_hangs() -> None:
+    lockstep, trainer = hanging(attempts_max=2)
+    goes_on_beating(lockstep, trainer, 25)
+    second = lockstep.trainer("node/0/8")
+    goes_on_beating(lockstep, second, 25, number=200)
+    ((trial, step, error),) = told(lockstep)
+    assert (trial, step) == (0, 20)
+    assert error == ("the trainer did no step for 20 s (hang_s), 2 times in a row, while it trained on from step 0")
 
 
 def test_node_manager_s_beat_keeps_the_leases_of_trainers_that_it_runs() -> None:

@@ -20,18 +20,18 @@ def record(
 
 
 def test_boundaries_ahead_are_the_ends_of_its_stages_that_it_does_not_merely_pass() -> None:
-    lease = Lease(record(), 0.0)
+    lease = Lease(record(), 0.0, 0.0)
     assert (lease.number, lease.ahead) == (1, [Place(0, 10), Place(1, 15)])
-    assert Lease(msgspec.structs.replace(record(), passes=((0, 10),)), 0.0).ahead == [Place(1, 15)]
+    assert Lease(msgspec.structs.replace(record(), passes=((0, 10),)), 0.0, 0.0).ahead == [Place(1, 15)]
 
 
 def test_fresh_lease_that_is_lost_leaves_nothing_behind() -> None:
-    lease = Lease(record(), 0.0)
+    lease = Lease(record(), 0.0, 0.0)
     assert lease.from_step == 0
 
 
 def test_lease_lost_on_its_second_stage_leaves_what_its_last_boundary_has() -> None:
-    lease = Lease(record(ends=((1, 10, 15),), reached=(0, 10)), 0.0)
+    lease = Lease(record(ends=((1, 10, 15),), reached=(0, 10)), 0.0, 0.0)
     assert lease.from_step == 10
 
 
@@ -44,6 +44,20 @@ def test_lease_lasts_a_full_term_from_the_last_sign_of_life() -> None:
     table.renew("unknown", 200.0)
     assert table.expired(150.0) == []
     assert table.expired(150.1) == [lease]
+
+
+def test_lease_stands_still_from_the_last_step_that_its_trainer_tells_of() -> None:
+    table = LeaseTable(30.0)
+    lease = table.add(record(), now=100.0)
+    assert table.standing_still(100.0) == []
+    assert table.standing_still(100.1) == [lease]
+    lease.came_to(3, 3, 200.0)
+    lease.came_to(3, 3, 300.0)
+    lease.came_to(2, 2, 400.0)
+    assert (lease.steps_run, lease.step, lease.moved) == (3, 3, 200.0)
+    table.extend(50.0)
+    assert table.standing_still(250.0) == []
+    assert table.standing_still(250.1) == [lease]
 
 
 def test_leases_are_found_by_trainer_and_by_node() -> None:
