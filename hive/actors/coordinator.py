@@ -91,6 +91,8 @@ class CoordinatorSettings:
         close_runs: whoever had to do with the runs and batches left open in the store is dead. Runs that were done are
             closed, others wait for one that goes on from them. The batches are over; no trainer is to blame, so no
             loss is counted.
+        whole_paths: every batch is a whole critical path, as Hippo hands them out; else near the end of a search the
+            first part of one.
     """
 
     session_lease_s: float = 60.0
@@ -101,6 +103,7 @@ class CoordinatorSettings:
     checkpoint_bytes_max: int = 0
     checkpoints: CheckpointFolder = NOWHERE
     close_runs: bool = False
+    whole_paths: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +121,7 @@ class Coordinator:
         self.books = Books(store, now, self.settings.lease_s, self.settings.checkpoints)
         self.now = now
         sessions = self.sessions = Sessions(self.books)
-        self.sharing = Sharing(self.books)
+        self.sharing = Sharing(self.books, whole_paths=self.settings.whole_paths)
         upkeep = self.upkeep = Upkeep(self.books, store, self.settings.checkpoint_bytes_max)
         dispatch = self.dispatch = Dispatch(self.books, self.sharing, self.settings.attempts_max)
         self.handlers: dict[type, Callable[[str, Any, float, Turn], None]] = {

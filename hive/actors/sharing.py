@@ -33,13 +33,18 @@ ten with a large data set. A plan is owed so many trainer-seconds before it gets
 class Sharing:
     """The part of the coordinator that shares trainer time out.
 
+    Args:
+        books: what the coordinator knows.
+        whole_paths: whether every batch is a whole path.
+
     Attributes:
         shares: what each study was charged. Not in the store: where nobody waits all begin anew from nothing, and a
             restart is no worse.
     """
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: Books, *, whole_paths: bool = False) -> None:
         self.books = books
+        self.whole_paths = whole_paths
         self.shares: FairShares[Study] = FairShares()
 
     def settle(self, now: float, turn: Turn) -> None:
@@ -90,8 +95,11 @@ class Sharing:
         turn.put(record)
         turn.send(trainer.address, plan.grant(record))
 
-    def crew(self, plan: LivePlan) -> Crew:
-        """The trainers of a plan before one of them gets a batch, those on their way included."""
+    def crew(self, plan: LivePlan) -> Crew | None:
+        """The trainers of a plan before one of them gets a batch, those on their way included; None if paths are not
+        shared out among them."""
+        if self.whole_paths:
+            return None
         idle = max(1, self.books.staff.coming(plan.name, self.books.leases))  # its node may not be heard of yet
         return Crew(idle + len(self.books.leases.of_plan(plan.name)), idle)
 

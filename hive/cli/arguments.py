@@ -30,6 +30,7 @@ class CoordinatorFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     attempts_max: int = 3
     checkpoint_url: str = ""
     checkpoint_bytes_max: Annotated[int, msgspec.Meta(ge=0)] = 0
+    whole_paths: bool = False
 
 
 class WorkerFile(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

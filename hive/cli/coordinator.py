@@ -84,6 +84,7 @@ async def serve(root: Root, file: CoordinatorFile, *, close_runs: bool) -> None:
         checkpoint_bytes_max=file.checkpoint_bytes_max,
         checkpoints=folder,
         close_runs=close_runs,
+        whole_paths=file.whole_paths,
     )
     network = ZmqNetwork(zmq.Context(), "coordinator", file.listen, named_folder(file.keys))
     coordinator = Coordinator(store, time.time(), settings)

@@ -49,6 +49,7 @@ def main(
     root: Path | None,
     price: float | None,
     plot: Path | None,
+    whole_paths: bool | None,
     json: bool,
 ) -> int:
     """Simulate a file's search, and show what it takes.
@@ -60,7 +61,7 @@ def main(
     costs = Costs(price=price) if root is None else replace(measured(root), price=price)
     if seconds_per_step is not None:
         costs = replace(costs, seconds_per_step=seconds_per_step)
-    found = forecast(search, devices or DEVICES, costs)
+    found = forecast(search, devices or DEVICES, costs, whole_paths=bool(whole_paths))
     if plot is not None:
         from hive.cli.gantt import draw  # it loads matplotlib
 

@@ -83,6 +83,9 @@ def add_simulate(commands: Commands) -> None:
     simulate.add_argument("--price", type=above_zero, metavar="P", help="of a device for an hour")
     simulate.add_argument("--plot", type=Path, metavar="OUT", help="draw what each device does when: .png, .svg, .pdf")
     simulate.add_argument("--seeds", type=seeds, metavar="A-B", help="of `faults`: which runs (0-99)")
+    simulate.add_argument(
+        "--whole-paths", action="store_true", default=None, help="hand out whole critical paths, as the paper does"
+    )
     simulate.add_argument("--json", action="store_true", help="as JSON")
 
 

@@ -24,14 +24,15 @@ SEEDS = range(100)
 
 HEADINGS = (
     "STUDY", "TUNER", "MERGE", "DEVICE-HOURS", "RATIO", "PAPER", "RAY", "HOURS", "RATIO", "PAPER", "RAY", "BUSY",
-    "BOUND", "OPTIMUM",
+    "BOUND", "OPTIMUM", "OVER",
 )  # fmt: skip
 
 LEGEND = """\
 DEVICE-HOURS and HOURS (from beginning to end) are those with each trial apart > those with shared beginnings trained
 once; RATIO is one by the other, PAPER what the paper reports against its own trials apart, RAY against Ray Tune. BUSY:
 devices at work, of 40. BOUND: hours that no schedule can be below: the longest trial, or the work over all devices, and
-then what the best trial goes on for. OPTIMUM: the shortest schedule of a grid if saves and loads took no time."""
+then what the best trial goes on for. OPTIMUM: the shortest schedule of a grid if saves and loads took no time. OVER:
+how many times as long hive takes, by its own rule for batches, or by the paper's (--whole-paths)."""
 
 
 def main(what: str, json: bool, **given: Any) -> int:
@@ -70,14 +71,15 @@ def check_unused(what: str, used: str, given: Mapping[str, Any]) -> None:
         raise StudyError(f"hive simulate {what}: takes no option but {used}")
 
 
-def paper(json: bool, given: Mapping[str, Any]) -> int:
+def paper(json: bool, given: dict[str, Any]) -> int:
     """The paper's studies.
 
     Raises:
         StudyError: options that they have no use for.
     """
-    check_unused("paper", "--json", given)
-    rows = run(workers=os.cpu_count() or 1)
+    whole_paths = bool(given.pop("whole_paths"))
+    check_unused("paper", "--whole-paths and --json", given)
+    rows = run(workers=os.cpu_count() or 1, whole_paths=whole_paths)
     if json:
         print(json_text.dumps([row.to_json() for row in rows], indent=1))
         return 0
@@ -88,7 +90,7 @@ def paper(json: bool, given: Mapping[str, Any]) -> int:
 
 def show(rows: Iterator[Row]) -> None:
     """The rows, each as soon as it is there."""
-    widths = [11, 5, 5, 16, 5, 5, 5, 13, 5, 5, 5, 5, 6, 7]
+    widths = [11, 5, 5, 14, 5, 5, 4, 13, 5, 5, 4, 4, 5, 7, 5]
 
     def line(words: tuple[str, ...]) -> None:
         print("  ".join(word.ljust(width) for word, width in zip(words, widths, strict=True)).rstrip(), flush=True)
@@ -102,11 +104,12 @@ def cells(row: Row) -> tuple[str, ...]:
     """A row's words."""
     given, trial, stage = row.experiment, row.trial, row.stage
     optimum = "" if row.optimum_hours is None else f"{row.optimum_hours:.2f}"
+    over = "" if row.over_optimum is None else f"{row.over_optimum:.3f}"
     return (
         *(given.study, given.tuner, f"{row.merge_rate:.2f}"),
         *(f"{trial.device_hours:.1f} > {stage.device_hours:.1f}", *ratios(row, "device_hours")),
         *(f"{trial.hours:.2f} > {stage.hours:.2f}", *ratios(row, "hours")),
-        *(f"{stage.busy_devices:.1f}", f"{row.lower_bound_hours:.2f}", optimum),
+        *(f"{stage.busy_devices:.1f}", f"{row.lower_bound_hours:.2f}", optimum, over),
     )
 
 

@@ -124,25 +124,30 @@ class Forecast:
         }
 
 
-def forecast(search: Search, devices: int, costs: Costs) -> Forecast:
+def forecast(search: Search, devices: int, costs: Costs, *, whole_paths: bool = False) -> Forecast:
     """Simulate a search in both ways.
 
     Args:
         search: what is to be searched.
         devices: how many train.
         costs: what things take.
+        whole_paths: whether every batch is a whole critical path, as in the Hippo paper.
     """
-    _, _, apart = simulate(search, devices, costs, merge=False)
-    trials, merge_rate, shared = simulate(search, devices, costs, merge=True)
+    _, _, apart = simulate(search, devices, costs, merge=False, whole_paths=whole_paths)
+    trials, merge_rate, shared = simulate(search, devices, costs, merge=True, whole_paths=whole_paths)
     return Forecast(search.name, devices, costs, trials, merge_rate, apart, shared)
 
 
-def simulate(search: Search, devices: int, costs: Costs, *, merge: bool) -> tuple[int, float, Expected]:
+def simulate(
+    search: Search, devices: int, costs: Costs, *, merge: bool, whole_paths: bool
+) -> tuple[int, float, Expected]:
     """One way: how many trials there are, the merge rate, and what it takes."""
     beat_s = BEATS_MAX * costs.seconds_per_step
     model = QualityModel(costs.seconds_per_step, metric=search.metric, mode=search.mode)
     world = World(model, load_s=costs.load_s, save_s=costs.save_s, every_step=False, report_s=beat_s, bars=[])
-    settings = CoordinatorSettings(lease_s=4 * beat_s, session_lease_s=4 * beat_s, hang_s=math.inf, beat_s=beat_s)
+    settings = CoordinatorSettings(
+        lease_s=4 * beat_s, session_lease_s=4 * beat_s, hang_s=math.inf, beat_s=beat_s, whole_paths=whole_paths
+    )
     beats = Beats(beat_s, beat_s, beat_s)
     simulator = Simulator()
     root = SimulatedRoot(simulator, world, devices=devices, settings=settings, beats=beats, start_s=0.0)

@@ -142,6 +142,11 @@ class Row:
         """How many times less "stage" takes."""
         return Ratio(self.trial.device_hours / self.stage.device_hours, self.trial.hours / self.stage.hours)
 
+    @property
+    def over_optimum(self) -> float | None:
+        """How many times as long as the optimum "stage" takes; None without one."""
+        return None if self.optimum_hours is None else self.stage.hours / self.optimum_hours
+
     def to_json(self) -> dict[str, Any]:
         """The row as data."""
         return {
@@ -155,6 +160,7 @@ class Row:
             "ray_ratio": asdict(self.experiment.ray),
             "lower_bound_hours": self.lower_bound_hours,
             "optimum_hours": self.optimum_hours,
+            "over_optimum": self.over_optimum,
         }
 
 
@@ -194,15 +200,19 @@ PAPER = tuple(experiments())
 # -- simulating --------------------------------------------------------------------------------------------------
 
 
-def run(chosen: Sequence[Experiment] = PAPER, workers: int = 2) -> Iterator[Row]:
+def run(chosen: Sequence[Experiment] = PAPER, workers: int = 2, *, whole_paths: bool = False) -> Iterator[Row]:
     """Simulate experiments, and say of each what came of it, in their order.
 
     Args:
         chosen: which.
         workers: processes that simulate beside each other.
+        whole_paths: whether every batch is a whole critical path, which is the paper's rule.
     """
     with ProcessPoolExecutor(workers) as pool:
-        modes = [(pool.submit(simulate, each, merge=False), pool.submit(simulate, each, merge=True)) for each in chosen]
+        modes = [
+            tuple(pool.submit(simulate, each, merge=merge, whole_paths=whole_paths) for merge in (False, True))
+            for each in chosen
+        ]
         for experiment, (trial, stage) in zip(chosen, modes, strict=True):
             yield row(experiment, trial.result(), stage.result())
 
@@ -218,12 +228,14 @@ class Simulated:
     longest: int
 
 
-def simulate(experiment: Experiment, *, merge: bool) -> Simulated:
+def simulate(experiment: Experiment, *, merge: bool, whole_paths: bool) -> Simulated:
     """One experiment, in one way."""
     simulator = Simulator()
     model = QualityModel(experiment.seconds, WEIGHTS)
     world = World(model, load_s=LOAD_S, save_s=SAVE_S, every_step=False, report_s=BEAT_S)
-    settings = CoordinatorSettings(lease_s=4 * BEAT_S, session_lease_s=4 * BEAT_S, hang_s=math.inf, beat_s=BEAT_S)
+    settings = CoordinatorSettings(
+        lease_s=4 * BEAT_S, session_lease_s=4 * BEAT_S, hang_s=math.inf, beat_s=BEAT_S, whole_paths=whole_paths
+    )
     beats = Beats(BEAT_S, BEAT_S, BEAT_S)
     root = SimulatedRoot(simulator, world, devices=experiment.devices, settings=settings, beats=beats)
     scripts = [

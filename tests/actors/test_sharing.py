@@ -162,8 +162,9 @@ def test_restart_of_the_coordinator_forgets_the_accounts_and_shares_on() -> None
     assert abs(paid["first"] - paid["second"]) <= 1
 
 
-def test_path_is_shared_out_in_parts_where_more_wait_than_there_are_trainers() -> None:
-    lockstep = Lockstep()
+def three_long_paths(**settings: object) -> tuple[Lockstep, HandTrainer, HandTrainer]:
+    """Two trainers that know how long a step takes, and have the first batches of three paths of equal length."""
+    lockstep = Lockstep(CoordinatorSettings(**settings))  # type: ignore[arg-type]
     lockstep.open("first")
     ask_many(lockstep, "first", 2, SHORT)
     one, two = lockstep.trainer("node/0/1"), lockstep.trainer("node/1/2")
@@ -172,6 +173,11 @@ def test_path_is_shared_out_in_parts_where_more_wait_than_there_are_trainers() -
     for trainer in (one, two):
         trainer.train()
         assert trainer.take()
+    return lockstep, one, two
+
+
+def test_path_is_shared_out_in_parts_where_more_wait_than_there_are_trainers() -> None:
+    lockstep, one, two = three_long_paths()
     assert (stages(one), stages(two)) == ([(2, 0, 750, False)], [(3, 0, 500, False)])
     two.train()
     assert two.take()
@@ -181,6 +187,11 @@ def test_path_is_shared_out_in_parts_where_more_wait_than_there_are_trainers() -
             trainer.train()
     assert Counter(answer.step for answer in lockstep.answers("first")) == {SHORT: 2, 10 * LONG: 3}
     assert lockstep.books.runs["first"].record.counts.steps_run == 2 * SHORT + 3 * 10 * LONG, "no step twice"
+
+
+def test_owner_has_each_path_handed_out_whole_as_in_the_paper() -> None:
+    _, one, two = three_long_paths(whole_paths=True)
+    assert (stages(one), stages(two)) == ([(2, 0, 1000, True)], [(3, 0, 1000, True)])
 
 
 # -- silence ----------------------------------------------------------------------------------------------------------

@@ -81,6 +81,18 @@ def test_set_is_a_study_for_each_of_its_spaces(tmp_path: Path, capsys: pytest.Ca
     assert (said["search"], said["trials"], said["trial"]["steps"], said["stage"]["steps"]) == ("both", 8, 96, 40)
 
 
+def test_paths_are_handed_out_whole_where_that_is_said_and_end_unevenly(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "space.json"
+    file.write_text(json.dumps(GridSpace({"lr": [Constant(at / 10) for at in range(1, 6)]}, steps=1000).to_json()))
+    shared_out, whole = (
+        found(capsys, file, "--devices", 2, *words)["stage"]["hours"] for words in ([], ["--whole-paths"])
+    )
+    assert shared_out == pytest.approx(2500 / 3600, rel=0.01)
+    assert whole == pytest.approx(3000 / 3600, rel=0.01)
+
+
 def test_study_file_is_searched_by_its_own_tuner_or_by_another(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -124,8 +136,9 @@ def test_forecast_is_a_table_and_a_picture(space: Path, tmp_path: Path, capsys: 
         (["SPACE", "--plot", "picture.of"], "cannot draw to picture.of (--plot)"),
         (["SPACE", "--from", "nowhere"], "nowhere is no root"),
         (["SPACE", "--space", "other"], "holds one space, which needs no --space"),
-        (["paper", "--devices", "3"], "hive simulate paper: takes no option but --json"),
+        (["paper", "--devices", "3"], "hive simulate paper: takes no option but --whole-paths and --json"),
         (["faults", "--tuner", "sha"], "hive simulate faults: takes no option but --seeds and --json"),
+        (["faults", "--whole-paths"], "hive simulate faults: takes no option but --seeds and --json"),
         (["SPACE", "--seeds", "0-9"], "--seeds is for `hive simulate faults`"),
     ],
 )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from itertools import islice
 
 import pytest
 
+from hive.cli import simulate
 from hive.cli.main import main
 from hive.cli.simulate import HEADINGS, cells
 from hive.simulation.paper import PAPER, Experiment, Row, run
@@ -71,6 +73,24 @@ def test_rows_are_json_and_cells_of_a_table(rows: dict[tuple[str, str], Row]) ->
     assert said["stage"].keys() == {"device_hours", "hours", "busy_devices"}
     assert said["paper_ratio"] == {"device_hours": 2.0, "hours": 2.02}
     assert len(cells(row)) == len(HEADINGS)
+
+
+def test_papers_rule_is_shown_beside_the_optimum_where_it_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (uneven,) = (each for each in QUICK if (each.study, each.tuner) == ("low-S1", "grid"))
+    monkeypatch.setattr(simulate, "run", partial(run, (uneven,)))
+    over = {}
+    for words in ([], ["--whole-paths"]):
+        assert main(["simulate", "paper", *words, "--json"]) == 0
+        (row,) = json.loads(capsys.readouterr().out)
+        over[len(words)] = row["over_optimum"]
+        assert row["over_optimum"] == row["stage"]["hours"] / row["optimum_hours"]
+        assert main(["simulate", "paper", *words]) == 0
+        heading, shown, *_ = capsys.readouterr().out.splitlines()
+        assert (heading.split()[-1], shown.split()[-1]) == ("OVER", f"{row['over_optimum']:.3f}")
+    assert over[0] < 1.03
+    assert over[1] > 1.08
 
 
 def test_rows_come_in_the_order_of_the_experiments_whatever_takes_how_long() -> None:
