@@ -27,6 +27,7 @@ from hive.storage.records import (
     Key,
     LeaseRecord,
     LossRecord,
+    MeasuredRecord,
     NodeRecord,
     PinRecord,
     PlanRecord,
@@ -79,7 +80,8 @@ class Books:
         """Take the plans back."""
         for record in store.scan(PlanRecord):
             plan = self.add_plan(record)
-            plan.load(store.scan(NodeRecord, (record.plan,)), store.scan(StandingRecord, (record.plan,)))
+            of = (record.plan,)
+            plan.load(store.scan(NodeRecord, of), store.scan(StandingRecord, of), store.scan(MeasuredRecord, of))
 
     def add_plan(self, record: PlanRecord) -> LivePlan:
         """A plan that is new, or comes back."""

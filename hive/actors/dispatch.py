@@ -144,7 +144,7 @@ class Dispatch:
             repeated += known - start
             evicted += max(0, min(known, gone) - start)
         new = plan.found(notice, turn)
-        plan.learn(notice, way)
+        plan.learn(notice, way, turn)
         payer.count(steps_run=repeated, late_branch=repeated - evicted, evicted=evicted, checkpoint_count=int(new))
         turn.put(payer.record)
         first = way[-1][0].number if way else notice.node
@@ -159,7 +159,7 @@ class Dispatch:
         plan = self.books.plans[lease.record.plan]
         lease.steps_run = message.steps_run
         if message.load_s is not None:
-            plan.estimates.load_s.add(message.load_s)
+            plan.loaded(message.load_s, turn)
         self.end(lease, now, turn)
         trainer = self.books.staff.trainers.get(message.trainer)
         if trainer is not None:

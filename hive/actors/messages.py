@@ -307,6 +307,8 @@ class Notice(Message, frozen=True):
         steps_run: calls of `train()` in this lease so far.
         train_s: seconds that this lease's `train()` calls under `node` since its last notice took.
         passed_s: the same of each node that training passed since then, the nearest first.
+        save_s: seconds that training waited for the checkpoint.
+        evaluate_s: seconds that `evaluate()` took; 0 without metrics.
     """
 
     trainer: Name
@@ -321,6 +323,7 @@ class Notice(Message, frozen=True):
     metrics: dict[str, float] | None = None
     checkpoint: CheckpointFile | None = None
     passed_s: list[float] = msgspec.field(default_factory=list)
+    evaluate_s: float = 0.0
 
 
 class Amended(Message, frozen=True):

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import starmap
+from typing import Literal
 
 import msgspec
 
@@ -17,16 +18,19 @@ from hive.actors.actor import Turn
 from hive.actors.messages import Amend, Grant, GrantedStage, Notice
 from hive.planner import running
 from hive.planner.anticipation import FOLLOWED_MAX, Anticipation
-from hive.planner.estimates import Estimates
+from hive.planner.estimates import Estimates, Mean
 from hive.planner.pieces import Form, form_from_data
 from hive.planner.search_plan import Node, Place, SearchPlan, Standing
 from hive.planner.shared_paths import SharedPaths
 from hive.planner.space import Config, forms_key, segments
 from hive.planner.stage_tree import Stage
-from hive.storage.records import LeaseRecord, NodeRecord, PlanRecord, StandingRecord
+from hive.storage.records import LeaseRecord, MeasuredRecord, NodeRecord, PlanRecord, StandingRecord
 
 __all__ = ["LivePlan", "evicted_to", "path_to"]
 
+
+Measured = Literal["load", "save", "evaluate"]
+"""What takes as long under one node as under another."""
 
 Passes = tuple[tuple[int, int], ...]
 """The (node, end) of stages at whose end training goes on under the next node."""
@@ -112,13 +116,20 @@ class LivePlan:
 
     # -- from the store -----------------------------------------------------------------------------------------
 
-    def load(self, nodes: Iterable[NodeRecord], standings: Iterable[StandingRecord]) -> None:
-        """Take the tree back from its records, in key order."""
+    def load(
+        self, nodes: Iterable[NodeRecord], standings: Iterable[StandingRecord], measured: Iterable[MeasuredRecord] = ()
+    ) -> None:
+        """Take the tree and what is known of its costs back from their records, in key order."""
         for n in nodes:
             parent = None if n.parent is None else self.tree.nodes[n.parent]
             self.tree.grow(parent, n.start, *forms_packed(encode(n.forms)), n.lane)
         for s in standings:
             self.stand(Place(s.node, s.step), s)
+        for m in measured:
+            if m.what == "step":
+                self.estimates.recall(m.node, m.count, m.seconds)
+            else:
+                self.means[m.what].add(m.seconds, m.count)
 
     def stand(self, place: Place, record: StandingRecord) -> None:
         """A standing is in force: in the tree, and as a record."""
@@ -174,16 +185,41 @@ class LivePlan:
         turn.put(record)
         return before.checkpoint.name
 
-    def learn(self, notice: Notice, way: Sequence[tuple[Node, int, int]]) -> None:
+    @property
+    def means(self) -> dict[Measured, Mean]:
+        """What is measured of all nodes alike."""
+        return {
+            "load": self.estimates.load_s,
+            "save": self.estimates.save_s,
+            "evaluate": self.estimates.evaluate_s,
+        }
+
+    def learn(self, notice: Notice, way: Sequence[tuple[Node, int, int]], turn: Turn) -> None:
         """Take in how long things took. `way`: what was trained since the last notice, from the end upwards."""
         moved: list[int | None] = []
         for (node, start, end), seconds in zip(way, (notice.train_s, *notice.passed_s), strict=False):
             if seconds > 0:
                 moved += self.estimates.measured(node.number, end - start, seconds)
+                mean = self.estimates.by_node[node.number]
+                turn.put(MeasuredRecord(self.name, "step", node.number, mean.total, mean.count))
         if notice.checkpoint is not None:
             moved += self.estimates.saved(notice.save_s)
+            self.note_mean("save", turn)
+        if notice.metrics is not None:
+            self.estimates.evaluate_s.add(notice.evaluate_s)
+            self.note_mean("evaluate", turn)
         for number in moved:
             self.paths.reweigh(number)
+
+    def loaded(self, seconds: float, turn: Turn) -> None:
+        """A checkpoint's file was loaded in so many seconds."""
+        self.estimates.load_s.add(seconds)
+        self.note_mean("load", turn)
+
+    def note_mean(self, what: Measured, turn: Turn) -> None:
+        """Write down what a mean has come to."""
+        mean = self.means[what]
+        turn.put(MeasuredRecord(self.name, what, 0, mean.total, mean.count))
 
     # -- batches ------------------------------------------------------------------------------------------------
 

@@ -210,6 +210,7 @@ class TrainerActor:
             train_s=self.train_s.pop(report.node, 0.0),
             passed_s=list(reversed(self.train_s.values())),
             save_s=report.save_s,
+            evaluate_s=report.evaluate_s,
             metrics=report.metrics,
             checkpoint=None if file is None else recorded(file),
         )

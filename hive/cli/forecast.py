@@ -6,7 +6,7 @@ FILE is a study file, or spaces as JSON (space_file.py), which are searched by t
 from __future__ import annotations
 
 import json as json_text
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from hive.cli.run import named
 from hive.cli.space_file import read_spaces
 from hive.cli.status import reading, size
 from hive.errors import StudyError
-from hive.planner.space import GridSpace
+from hive.planner.estimates import Mean
+from hive.planner.pieces import form_from_data
+from hive.planner.space import GridSpace, forms_key
 from hive.simulation.forecast import Costs, Expected, Forecast, Search, forecast
-from hive.storage.records import RunRecord, StandingRecord
+from hive.storage.records import MeasuredRecord, NodeRecord, RunRecord, StandingRecord
 from hive.storage.store import Store
 from hive.tuners.asha import ASHA
 from hive.tuners.grid import Grid
@@ -58,7 +60,7 @@ def main(
         StudyError: the file, or the root, is not what it should be.
     """
     search = of_spaces(file, space, set_name, tuner or "grid") if file.suffix == ".json" else of_study(file, tuner)
-    costs = Costs(price=price) if root is None else replace(measured(root), price=price)
+    costs = Costs(price=price) if root is None else replace(measured(root, search.name), price=price)
     if seconds_per_step is not None:
         costs = replace(costs, seconds_per_step=seconds_per_step)
     found = forecast(search, devices or DEVICES, costs, whole_paths=bool(whole_paths))
@@ -104,24 +106,45 @@ def of_study(file: Path, tuner: str | None) -> Search:
     return Search(study.name, [own], study.metric, study.mode)
 
 
-def measured(root: Path) -> Costs:
-    """What steps and checkpoints took and were in a root's runs.
+def measured(root: Path, study: str) -> Costs:
+    """What steps and checkpoints took and were in a root: on the plans of this study, if it was run there, else on all.
 
     Raises:
-        StudyError: nothing was trained there.
+        StudyError: nothing was measured there.
     """
     with reading(root) as store:
-        steps, seconds = trained(store)
-        sizes = [record.checkpoint.bytes for record in store.scan(StandingRecord) if record.checkpoint is not None]
-    if not steps:
-        raise StudyError(f"nothing was trained in {root} yet: say what a step takes, with --seconds-per-step")
-    return Costs(seconds / steps, checkpoint_bytes=round(sum(sizes) / len(sizes)) if sizes else 0)
+        runs = list(store.scan(RunRecord))
+        own = {run.plan for run in runs if run.study == study} or {run.plan for run in runs}
+        times = [record for plan in sorted(own) for record in store.scan(MeasuredRecord, (plan,))]
+        standings = (record for plan in sorted(own) for record in store.scan(StandingRecord, (plan,)))
+        sizes = [record.checkpoint.bytes for record in standings if record.checkpoint is not None]
+        by_forms = means((forms_of(store, each), each) for each in times if each.what == "step")
+    mean = means((each.what, each) for each in times)
+    if "step" not in mean:
+        raise StudyError(f"no step was measured in {root} yet: say what a step takes, with --seconds-per-step")
+    return Costs(
+        seconds_per_step=mean["step"],
+        measured=by_forms,
+        load_s=mean.get("load", 0.0),
+        save_s=mean.get("save", 0.0),
+        evaluate_s=mean.get("evaluate", 0.0),
+        checkpoint_bytes=round(sum(sizes) / len(sizes)) if sizes else 0,
+    )
 
 
-def trained(store: Store) -> tuple[int, float]:
-    """Steps, and the trainers' seconds for them, saves and loads among these."""
-    counts = [run.counts for run in store.scan(RunRecord)]
-    return sum(each.steps_run for each in counts), sum(each.trainer_busy_s for each in counts)
+def forms_of(store: Store, measured: MeasuredRecord) -> str:
+    """The key of the forms under which steps were measured."""
+    node = store.get(NodeRecord, (measured.plan, measured.node))
+    assert node is not None, "what is measured is a node of its plan"
+    return forms_key({name: form_from_data(data) for name, data in node.forms.items()})
+
+
+def means(measured: Iterable[tuple[str, MeasuredRecord]]) -> dict[str, float]:
+    """Seconds of one step, load or save, by what they are named with."""
+    found: dict[str, Mean] = {}
+    for name, record in measured:
+        found.setdefault(name, Mean(0.0)).add(record.seconds, record.count)
+    return {name: mean.value for name, mean in found.items()}
 
 
 def show(found: Forecast, *, assumed: bool) -> None:

@@ -13,7 +13,7 @@ from hive.simulation.jobs import Bar
 
 __all__ = ["draw"]
 
-COLORS = {"train": "#4477aa", "save": "#ee6677", "load": "#ccbb44"}
+COLORS = {"train": "#4477aa", "save": "#ee6677", "load": "#ccbb44", "evaluate": "#228833"}
 
 HOUR_S = 3600.0
 

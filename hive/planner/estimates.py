@@ -1,4 +1,5 @@
-"""How long things take, learned from what was measured: seconds per step of a node, of a checkpoint's load and save.
+"""How long things take, learned from what was measured: seconds per step of a node, of a checkpoint's load and save, of
+an evaluation.
 
 A node nobody measured takes the mean over the nodes with the same values, else over the plan; a plan nobody measured
 takes one second a step, which makes the longest path the one with most steps. A weight is what the schedule goes by; it
@@ -58,6 +59,7 @@ class Estimates:
         step_s: of one step, over the whole plan.
         load_s: of starting from a checkpoint on disk.
         save_s: of a checkpoint, as training feels it.
+        evaluate_s: of an evaluation at a boundary.
         by_node: seconds per step of the nodes that were measured.
         by_likeness: seconds per step of all nodes with the same values, by the first of them.
     """
@@ -66,6 +68,7 @@ class Estimates:
     step_s: Mean = field(default_factory=lambda: Mean(1.0))
     load_s: Mean = field(default_factory=lambda: Mean(0.0))
     save_s: Mean = field(default_factory=lambda: Mean(0.0))
+    evaluate_s: Mean = field(default_factory=lambda: Mean(0.0))
     by_node: dict[int, Mean] = field(default_factory=dict)
     by_likeness: dict[int, Mean] = field(default_factory=dict)
 
@@ -83,6 +86,13 @@ class Estimates:
             if self.by_likeness.setdefault(alike[0], Mean(0.0)).add(seconds, steps):
                 moved += alike
         return moved
+
+    def recall(self, node: int, steps: int, seconds: float) -> None:
+        """The same of what was measured before anything was weighed: it comes back from the store."""
+        self.step_s.add(seconds, steps)
+        self.by_node.setdefault(node, Mean(0.0)).add(seconds, steps)
+        if self.plan is not None:
+            self.by_likeness.setdefault(self.plan.nodes[node].like, Mean(0.0)).add(seconds, steps)
 
     def saved(self, seconds: float) -> list[int | None]:
         """A checkpoint took `seconds`. Returns what `measured` does."""

@@ -11,7 +11,7 @@ It must not know files, command lines, or pictures.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -34,15 +34,19 @@ class Costs:
     """What things take.
 
     Attributes:
-        seconds_per_step: of training.
+        seconds_per_step: of training, where nothing better is known.
+        measured: by the key of a node's forms, what a step takes under these values.
         load_s, save_s: of a checkpoint, in seconds.
+        evaluate_s: of an evaluation where metrics are asked for.
         checkpoint_bytes: of a checkpoint.
         price: of a device for an hour.
     """
 
     seconds_per_step: float = 1.0
+    measured: Mapping[str, float] = field(default_factory=dict)
     load_s: float = 0.0
     save_s: float = 0.0
+    evaluate_s: float = 0.0
     checkpoint_bytes: int = 0
     price: float | None = None
 
@@ -143,8 +147,16 @@ def simulate(
 ) -> tuple[int, float, Expected]:
     """One way: how many trials there are, the merge rate, and what it takes."""
     beat_s = BEATS_MAX * costs.seconds_per_step
-    model = QualityModel(costs.seconds_per_step, metric=search.metric, mode=search.mode)
-    world = World(model, load_s=costs.load_s, save_s=costs.save_s, every_step=False, report_s=beat_s, bars=[])
+    model = QualityModel(costs.seconds_per_step, metric=search.metric, mode=search.mode, measured=costs.measured)
+    world = World(
+        model,
+        load_s=costs.load_s,
+        save_s=costs.save_s,
+        evaluate_s=costs.evaluate_s,
+        every_step=False,
+        report_s=beat_s,
+        bars=[],
+    )
     settings = CoordinatorSettings(
         lease_s=4 * beat_s, session_lease_s=4 * beat_s, hang_s=math.inf, beat_s=beat_s, whole_paths=whole_paths
     )

@@ -78,7 +78,7 @@ class Bar:
 
     Attributes:
         trainer: its name.
-        what: "train", "save" or "load".
+        what: "train", "save", "load" or "evaluate".
         begin, end: in seconds.
         node: under which node of the plan; -1 for none.
     """
@@ -106,6 +106,7 @@ class World:
     Attributes:
         model: what training does.
         load_s, save_s: seconds that a checkpoint takes to load, and that training waits for one.
+        evaluate_s: seconds that an evaluation at a boundary takes.
         memory_max: states that a trainer can go back to without a file; to go back to one takes half of `load_s`.
         every_step: whether each step is reported; if not, only where something happens.
         report_s: seconds after which a step is reported at the latest.
@@ -125,6 +126,7 @@ class World:
     model: Model = field(default_factory=ValuesModel)
     load_s: float = 0.0
     save_s: float = 0.0
+    evaluate_s: float = 0.0
     memory_max: int = 2
     every_step: bool = True
     report_s: float = math.inf
@@ -410,12 +412,18 @@ class SimulatedJobs:
         digest, file, lease.measured = world.model.digest(lease.state), None, measured
         if lease.saved != place:
             lease.saved = place
-            if world.save_s:
-                began = self.simulator.now
-                yield 0, world.save_s
-                self.bar("save", began, place[0])
+            yield from self.spend(world.save_s, "save", place[0])
             file = self.save(order.file_name(*place), place, lease)
-        self.say(Reached(order.lease, *place, lease.steps_run, metrics, digest, file, 0.0, world.save_s))
+        evaluate_s = world.evaluate_s if measured else 0.0
+        yield from self.spend(evaluate_s, "evaluate", place[0])
+        self.say(Reached(order.lease, *place, lease.steps_run, metrics, digest, file, evaluate_s, world.save_s))
+
+    def spend(self, seconds: float, what: str, node: int) -> Iterator[Pause]:
+        """Something takes its time, if it takes any."""
+        if seconds:
+            began = self.simulator.now
+            yield 0, seconds
+            self.bar(what, began, node)
 
     def save(self, name: str, place: Place, lease: Running) -> CheckpointFile:
         """Write a file, and keep its state in memory."""

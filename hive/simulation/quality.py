@@ -16,6 +16,7 @@ from statistics import NormalDist
 from typing import Literal
 
 from hive.planner.pieces import Form
+from hive.planner.space import forms_key
 
 __all__ = ["QualityModel", "State"]
 
@@ -63,11 +64,12 @@ class QualityModel:
     """Training as the simulator sees it.
 
     Attributes:
-        seconds: what a step takes.
+        seconds: what a step takes, under forms that nobody measured.
         weights: by hyper-parameter, the standard deviation of what its choice adds to a trial's score.
         seed: of what each choice adds.
         metric: what the score is called.
         mode: whether "max" or "min" of it is better.
+        measured: what a step takes under the forms of these keys.
     """
 
     seconds: float
@@ -75,6 +77,7 @@ class QualityModel:
     seed: int = 0
     metric: str = "score"
     mode: Literal["min", "max"] = "max"
+    measured: Mapping[str, float] = field(default_factory=dict)
 
     def begin(self) -> State:
         """Nothing was in force yet."""
@@ -101,8 +104,8 @@ class QualityModel:
         return {self.metric: score if self.mode == "max" else -score}
 
     def step_s(self, forms: Mapping[str, Form], step: int) -> float:
-        """The same for all."""
-        return self.seconds
+        """What was measured under these forms, or the same for all."""
+        return self.measured.get(forms_key(forms), self.seconds) if self.measured else self.seconds
 
     def drawn(self, name: str, digest: str) -> float:
         """What a history adds, before it is weighed: from a normal distribution."""

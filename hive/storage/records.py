@@ -27,6 +27,7 @@ __all__ = [
     "Key",
     "LeaseRecord",
     "LossRecord",
+    "MeasuredRecord",
     "NodeRecord",
     "PinRecord",
     "PlanRecord",
@@ -421,6 +422,22 @@ class LeaseRecord(Record, frozen=True):
     def key(self) -> Key:
         """By number."""
         return (self.lease,)
+
+
+class MeasuredRecord(Record, frozen=True):
+    """What was measured on a plan, added up: the seconds of `count` steps of a node; or those of `count` checkpoints
+    that were loaded or saved, or of evaluations at boundaries, whose `node` is 0."""
+
+    table: ClassVar[str] = "measured"
+    plan: str
+    what: Literal["step", "load", "save", "evaluate"]
+    node: int
+    seconds: float
+    count: int
+
+    def key(self) -> Key:
+        """By plan, what, node."""
+        return (self.plan, self.what, self.node)
 
 
 class LossRecord(Record, frozen=True):

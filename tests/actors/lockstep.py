@@ -216,6 +216,9 @@ class HandTrainer:
     held: tuple[int, int] | None = None
     in_memory: list[tuple[int, int]] = field(default_factory=list)
     step_s: float = 0.0
+    save_s: float = 0.0
+    evaluate_s: float = 0.0
+    load_s: float | None = None
     notices: list[Notice] = field(default_factory=list)
 
     def beat(self) -> None:
@@ -287,7 +290,18 @@ class HandTrainer:
         digest = f"{node}-{self.step} by lease {lease}"
         train_s = (self.steps_run - self.noted) * self.step_s
         notice = Notice(
-            self.name, self.number, lease, node, self.step, self.steps_run, digest, train_s, 0.0, metrics, checkpoint
+            trainer=self.name,
+            number=self.number,
+            lease=lease,
+            node=node,
+            step=self.step,
+            steps_run=self.steps_run,
+            digest=digest,
+            train_s=train_s,
+            save_s=self.save_s,
+            metrics=metrics,
+            checkpoint=checkpoint,
+            evaluate_s=0.0 if metrics is None else self.evaluate_s,
         )
         self.lockstep.noted_steps += self.steps_run - self.noted
         self.noted, self.held = self.steps_run, (node, self.step)
@@ -307,7 +321,7 @@ class HandTrainer:
             self.number,
             lease,
             self.steps_run,
-            None,
+            self.load_s,
             self.held,
             node if failed else None,
             failed,

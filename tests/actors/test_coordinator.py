@@ -15,7 +15,7 @@ from hive.actors.messages import (
 )
 from hive.simulation.clients import opening
 from hive.storage.records import LeaseRecord
-from tests.actors.lockstep import STRAIGHT, Lockstep, busy, told
+from tests.actors.lockstep import OTHER, STRAIGHT, Lockstep, busy, told
 
 
 def test_root_that_is_opened_anew_ends_the_batches_of_the_dead_and_closes_the_runs_that_were_done() -> None:
@@ -32,6 +32,26 @@ def test_root_that_is_opened_anew_ends_the_batches_of_the_dead_and_closes_the_ru
     assert (runs["done"].record.closed, runs["run"].record.closed) == (True, False)
     assert runs["run"].paused
     assert not lockstep.books.plans["key-1"].tree.pending
+
+
+def test_coordinator_that_is_restarted_knows_what_steps_and_checkpoints_took() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 20), (1, OTHER, 30))
+    trainer.step_s = 0.5
+    trainer.train()
+    assert trainer.take()
+    trainer.step_s, trainer.save_s, trainer.evaluate_s, trainer.load_s = 2.0, 0.25, 4.0, 3.0
+    trainer.train()
+    before = lockstep.books.plans["key-1"].estimates
+    lockstep.restart()
+    after = lockstep.books.plans["key-1"].estimates
+    assert after is not before
+    assert {node: mean.value for node, mean in after.by_node.items()} == {0: 2.0, 1: 0.5}
+    assert (after.by_node, after.by_likeness) == (before.by_node, before.by_likeness)
+    for of in ("step_s", "load_s", "save_s", "evaluate_s"):
+        measured, again = getattr(before, of), getattr(after, of)
+        assert (measured.total, measured.count) == (again.total, again.count), of
+        assert measured.count, of
+    assert (after.load_s.value, after.evaluate_s.value) == (3.0, 2.0)
 
 
 def test_status_is_told_to_anyone() -> None:

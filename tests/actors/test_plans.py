@@ -248,7 +248,7 @@ def test_seconds_of_nodes_that_were_passed_become_their_estimates() -> None:
     live = Live()
     live.ask(DROPPED, 20)
     way = list(live.plan.tree.since(Place(1, 20), 0))
-    live.plan.learn(Notice("t", 1, 1, 1, 20, 20, "digest", 5.0, 0.0, None, FILE, [20.0]), way)
+    live.plan.learn(Notice("t", 1, 1, 1, 20, 20, "digest", 5.0, 0.0, None, FILE, [20.0]), way, Turn())
     assert [live.plan.estimates.stage_s(node, 2) for node in (0, 1)] == [4.0, 1.0]
 
 
@@ -274,8 +274,8 @@ def test_measured_seconds_become_estimates() -> None:
     live = Live()
     live.ask(STRAIGHT, 10)
     node = live.plan.tree.nodes[0]
-    live.plan.learn(Notice("t", 1, 1, 0, 10, 10, "digest", 5.0, 0.5, None, FILE), [(node, 0, 10)])
-    live.plan.learn(Notice("t", 2, 1, 0, 10, 10, "digest", 0.0, 9.0, None, None), [])
+    live.plan.learn(Notice("t", 1, 1, 0, 10, 10, "digest", 5.0, 0.5, None, FILE), [(node, 0, 10)], Turn())
+    live.plan.learn(Notice("t", 2, 1, 0, 10, 10, "digest", 0.0, 9.0, None, None), [], Turn())
     assert live.plan.estimates.stage_s(0, 4) == 2.5
 
 

@@ -124,7 +124,7 @@ def test_boundary_becomes_a_notice_with_the_seconds_since_the_last() -> None:
     trainer.report(Stepped(7, 3, 10, 10, 3.0, None))
     file = CheckpointFile("key-1/3-10-7.safetensors", 100, "cpu", 2, "AVX2")
     (notice,) = trainer.report(reached())
-    assert notice == Notice(NAME, 1, 7, 3, 10, 10, "digest", 5.0, 0.1, {"score": 0.5}, file)
+    assert notice == Notice(NAME, 1, 7, 3, 10, 10, "digest", 5.0, 0.1, {"score": 0.5}, file, [], 0.2)
     (second,) = trainer.report(reached(step=11))
     assert isinstance(second, Notice)
     assert (second.number, second.train_s) == (2, 0.0)

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hive.actors.simulator import Simulator
 from hive.cli.main import main
+from hive.planner.pieces import Form
 from hive.planner.sequences import Constant, MultiStep
 from hive.planner.space import GridSpace
+from hive.simulation.jobs import World
+from hive.simulation.quality import QualityModel
+from hive.simulation.root import SimulatedRoot
+from hive.simulation.scripts import Script, SimulatedStudy, play
 from hive.storage.lmdb_store import LmdbStore
-from hive.storage.records import CheckpointFile, RunCounts, RunRecord, StandingRecord
+from hive.storage.records import MeasuredRecord, NodeRecord, PlanRecord, RunRecord, StandingRecord
 from hive.storage.root import RootPaths
 from hive.storage.store import Put
+from hive.tuners.grid import Grid
 
 SPACE = GridSpace(
     {"lr": [MultiStep(0.1, [at], 0.1) for at in (4, 8)], "optimizer": [Constant("sgd"), Constant("adam")]}, steps=12
@@ -103,19 +113,80 @@ def test_study_file_is_searched_by_its_own_tuner_or_by_another(
     assert found(capsys, file, "--tuner", "grid")["trial"]["steps"] == 8
 
 
-def test_root_says_what_a_step_and_a_checkpoint_took(
-    tmp_path: Path, space: Path, capsys: pytest.CaptureFixture[str]
+@dataclass(frozen=True)
+class Slower(QualityModel):
+    """A step with a batch size of 32 takes twice as long as others."""
+
+    def step_s(self, forms: Mapping[str, Form], step: int) -> float:
+        return 2.0 * self.seconds if forms["batch_size"].value(step) == 32 else self.seconds
+
+
+SIZES = [Constant(16), Constant(32), MultiStep(16, [4], 2), MultiStep(32, [8], 0.5)]
+
+
+def batches(*rates: float) -> GridSpace:
+    return GridSpace({"lr": [Constant(rate) for rate in rates], "batch_size": SIZES}, steps=12)
+
+
+def root_of(folder: Path, *searches: tuple[str, World, GridSpace]) -> float:
+    """A root in which grids were searched by studies of these names: the seconds for which trainers were busy with the
+    last one."""
+    paths, busy_s = RootPaths(folder), 0.0
+    paths.store_path.parent.mkdir(parents=True)
+    with closing(LmdbStore(paths.store_path)) as store:
+        for name, world, space in searches:
+            simulated = SimulatedRoot(Simulator(), world, devices=2)
+            (outcome,) = play(simulated, [Script(SimulatedStudy(name, name), Grid(space))])
+            for kind in (PlanRecord, NodeRecord, StandingRecord, RunRecord, MeasuredRecord):
+                store.commit([Put(record) for record in simulated.store.scan(kind)])
+            busy_s = outcome.counts.trainer_busy_s
+    return busy_s
+
+
+def all_steps(space: GridSpace, *, merge: bool) -> list[dict[str, Any]]:
+    """The values of each step of a space's trials, or of all distinct ones: those with other values, then or before."""
+    histories = [
+        tuple(tuple((name, config[name](t)) for name in sorted(config)) for t in range(step + 1))
+        for config in space.configs()
+        for step in range(space.steps)
+    ]
+    return [dict(history[-1]) for history in (set(histories) if merge else histories)]
+
+
+def test_forecast_takes_each_step_for_what_the_root_measured_under_its_values_and_others_for_the_mean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    root = tmp_path / "root"
-    paths = RootPaths(root)
-    paths.store_path.parent.mkdir(parents=True, exist_ok=True)
-    store = LmdbStore(paths.store_path)
-    counts = RunCounts(steps_run=10, trainer_busy_s=25.0)
-    standing = StandingRecord("plan", 0, 5, CheckpointFile("plan/file", 1000), "digest")
-    store.commit([Put(RunRecord("run", "study", "plan", 0.0, counts=counts)), Put(standing)])
-    store.close()
-    said = found(capsys, space, "--from", root)
-    assert said["seconds_per_step"] == 2.5
+    def known_s(values: dict[str, Any]) -> float:
+        return 20.0 if values["batch_size"] == 32 else 10.0
+
+    root, file = tmp_path / "root", tmp_path / "batches.json"
+    root_of(root, ("other", World(Slower(1.0)), batches(0.1, 0.2)), ("batches", World(Slower(10.0)), batches(0.1)))
+    measured = [known_s(values) for values in all_steps(batches(0.1), merge=True)]
+    mean_s = sum(measured) / len(measured)
+    assert mean_s == pytest.approx(560 / 36)
+    for rates in ((0.1,), (0.1, 0.2)):
+        file.write_text(json.dumps(batches(*rates).to_json()))
+        said = found(capsys, file, "--from", root)
+        assert said["seconds_per_step"] == pytest.approx(mean_s), "of the study of this name"
+        for way, merge in (("trial", False), ("stage", True)):
+            steps = all_steps(batches(*rates), merge=merge)
+            seconds = sum(known_s(values) if values["lr"] == 0.1 else mean_s for values in steps)
+            assert said[way]["steps"] == len(steps)
+            assert said[way]["device_hours"] * 3600 == pytest.approx(seconds, rel=0.001), (rates, way)
+
+
+def test_forecast_of_a_search_that_was_run_takes_what_it_took_with_its_loads_saves_and_evaluations(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, file = tmp_path / "root", tmp_path / "batches.json"
+    world = World(Slower(10.0), load_s=7.0, save_s=3.0, evaluate_s=5.0, memory_max=0, bytes=1000)
+    busy_s = root_of(root, ("batches", world, batches(0.1, 0.2, 0.3)))
+    assert world.loads
+    steps_s = sum(20.0 if v["batch_size"] == 32 else 10.0 for v in all_steps(batches(0.1, 0.2, 0.3), merge=True))
+    assert busy_s > 1.05 * steps_s
+    file.write_text(json.dumps(batches(0.1, 0.2, 0.3).to_json()))
+    said = found(capsys, file, "--from", root, "--devices", 2)
+    assert said["stage"]["device_hours"] * 3600 == pytest.approx(busy_s, rel=0.02)
     assert said["stage"]["checkpoint_bytes"] == 1000 * said["stage"]["checkpoints"]
 
 
@@ -150,14 +221,14 @@ def test_what_is_wrong_is_one_line(
     assert said in line
 
 
-def test_root_in_which_nothing_was_trained_says_nothing_of_steps(
+def test_root_in_which_nothing_was_measured_says_nothing_of_steps(
     tmp_path: Path, space: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     paths = RootPaths(tmp_path / "root")
     paths.store_path.parent.mkdir(parents=True, exist_ok=True)
     LmdbStore(paths.store_path).close()
     assert main(["simulate", str(space), "--from", str(tmp_path / "root")]) == 2
-    assert "nothing was trained in" in capsys.readouterr().err
+    assert "no step was measured in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
