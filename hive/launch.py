@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import math
 import os
-import secrets
 import shutil
 import tempfile
 import time
@@ -82,13 +81,19 @@ def connect(
     return local(options, opening, session, deliver)
 
 
+def address_of(session: Session) -> str:
+    """What a session is called on the network: the same over each of its connections, so that it need not wait until
+    the coordinator takes the one before for silent."""
+    return f"session:{session.run}"
+
+
 @contextlib.asynccontextmanager
 async def remote(
     url: str, session: Session, deliver: Callable[[Any], None], keys: Path | None = None
 ) -> AsyncIterator[Runtime]:
     """A session with a coordinator that runs already. One that refuses the keys ends it; a late one is waited for."""
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    network = ZmqNetwork(context, f"session:{session.run}:{secrets.token_hex(4)}", keys=keys)
+    network = ZmqNetwork(context, address_of(session), keys=keys)
     network.connect("coordinator", url)
     runtime = Runtime(session, network, deliver=deliver)
 
@@ -262,7 +267,7 @@ async def inline(
                 runtimes[-1].start()
             deliver(answer)
 
-        runtimes.append(Runtime(session, hub.network("session"), deliver=delivered))
+        runtimes.append(Runtime(session, hub.network(address_of(session)), deliver=delivered))
         coordinator.failed.add_done_callback(lambda done: first_failure(done, runtimes[1]))
         for runtime in list(runtimes):
             runtime.start()

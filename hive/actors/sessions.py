@@ -107,6 +107,12 @@ class Sessions:
         if heir is not None:
             turn.send(sender, Refused(given_up(run, heir), name))
             return None
+        if sender != run.session:
+            speaks = self.succession.speaks(run, sender, now)
+            if speaks is False:
+                turn.send(sender, Refused(spoken_for(run), name))
+            if not speaks:
+                return None  # while it is not known it is not answered, and says the same again
         run.session, run.heard = sender, now
         if (run.paused or run.record.command == "pause") and not run.record.closed:
             self.books.resume(run, turn)
@@ -238,6 +244,14 @@ def given_up(run: Run, heir: Run) -> str:
     return (
         f"run {run.name} was silent for so long that it was taken for dead when its script was started again, and run "
         f"{heir.name} goes on from it; what was trained is kept, and this script can be started again"
+    )
+
+
+def spoken_for(run: Run) -> str:
+    """Why a session is not heard that speaks under the name of another's run."""
+    return (
+        f"another session speaks for run {run.name}, and what both ask would mix: end the other, or open a run with a "
+        "name of its own"
     )
 
 

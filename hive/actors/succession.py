@@ -1,4 +1,5 @@
-"""Who goes on from whom: a run that begins takes over the journal of its study's latest run that did not end.
+"""Who goes on from whom: a run that begins takes over the journal of its study's latest run that did not end, and a
+session the run of another that fell silent.
 
 A run did not end if it is neither closed nor done, and nobody speaks for it. Whether somebody does is not known at
 once: on a shared coordinator the first copy of a script may live on while a second one starts. So a run whose session
@@ -27,11 +28,13 @@ class Succession:
 
     Attributes:
         waiting: by name, since when a run waits to be opened; Unix time.
+        rivals: by a run's name and an address, since when this wants to speak for it, for which another does.
     """
 
     def __init__(self, books: Books) -> None:
         self.books = books
         self.waiting: dict[str, float] = {}
+        self.rivals: dict[tuple[str, str], float] = {}
 
     def unfinished(self, study: str, plan: str) -> list[Run]:
         """The runs of a study on a plan that did not end, whether they live or not. A cancelled one is to be tried
@@ -42,6 +45,7 @@ class Succession:
     def overlook(self, away_s: float) -> None:
         """For so many seconds nobody could be heard: who spoke before a run began to wait has not spoken since."""
         self.waiting = {run: since + away_s for run, since in self.waiting.items()}
+        self.rivals = {rival: since + away_s for rival, since in self.rivals.items()}
 
     def known(self, opening: OpenRun, now: float) -> bool:
         """Whether it is known of every earlier run of this study whether it lives."""
@@ -53,6 +57,17 @@ class Succession:
                 return False
         del self.waiting[opening.run]
         return True
+
+    def speaks(self, run: Run, sender: str, now: float) -> bool | None:
+        """Whether a peer may speak for a run from now on, for which another did or nobody yet: once that is silent, as
+        it is if both are the same session over two connections. None while that is not known."""
+        if not run.session:
+            return True
+        since = self.rivals.setdefault((run.name, sender), now)
+        if now - run.heard >= ABANDONED_S:
+            self.rivals = {rival: at for rival, at in self.rivals.items() if rival[0] != run.name}
+            return True
+        return None if since >= run.heard else False
 
     def begin(self, run: Run, now: float, turn: Turn) -> None:
         """A new run takes over from the latest one that nobody speaks for; the others of these are closed."""

@@ -12,36 +12,11 @@ import msgspec
 from hive.errors import StoreError
 
 __all__ = [
-    "FORMAT",
-    "NOWHERE",
-    "RECORDS",
-    "AnnouncementRecord",
-    "AnswerRecord",
-    "CheckpointFile",
-    "CheckpointFolder",
-    "CounterRecord",
-    "CurveRecord",
-    "DoomedRecord",
-    "EntryKind",
-    "HeldRecord",
-    "Key",
-    "LeaseRecord",
-    "LossRecord",
-    "MeasuredRecord",
-    "NodeRecord",
-    "PinRecord",
-    "PlanRecord",
-    "Record",
-    "ReleasedRecord",
-    "RootRecord",
-    "RunCounts",
-    "RunRecord",
-    "StandingRecord",
-    "TrainerSource",
-    "WantRecord",
-    "decode",
-    "encode",
-]
+    "FORMAT", "NOWHERE", "RECORDS", "AnnouncementRecord", "AnswerRecord", "CheckpointFile", "CheckpointFolder",
+    "CounterRecord", "CurveRecord", "DoomedRecord", "EntryKind", "HeldRecord", "Key", "LeaseRecord", "LossRecord",
+    "MeasuredRecord", "NodeRecord", "PinRecord", "PlanRecord", "Record", "ReleasedRecord", "RootRecord",
+    "RunCounts", "RunRecord", "StandingRecord", "TrainerSource", "WantRecord", "decode", "encode",
+]  # fmt: skip
 
 FORMAT = 1
 """Version of the records' form. A store of a higher one is refused."""

@@ -10,6 +10,7 @@ from hive.actors.messages import (
     Applied,
     Ask,
     AskedTrial,
+    CloseRun,
     Opened,
     Refused,
     RunState,
@@ -50,6 +51,55 @@ def test_ask_that_overtakes_another_waits_for_its_turn() -> None:
     lockstep.say("run", Ask("run", 3, [asked(0, STRAIGHT, 5)]))
     assert lockstep.heard("run", Applied) == [Applied("run", 1)]
     assert not lockstep.books.plans["key-1"].tree.pending
+
+
+def test_second_session_under_a_runs_name_is_refused_while_the_first_lives_and_nothing_of_it_is_mixed_in() -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5))
+    said = [opening("run"), Ask("run", 2, [asked(0, OTHER, 9)]), Ask("run", 3, [asked(1, OTHER, 9)])]
+    for message in said:
+        lockstep.say("other", message)
+    assert lockstep.said["other"] == [], "the first may have come back over another connection"
+    lockstep.say("run", SessionBeat("run", 0))
+    for message in (*said, SessionBeat("run", 0), CloseRun("run", 4)):
+        lockstep.say("other", message)
+        (refused,) = lockstep.heard("other", Refused)
+        assert (refused.run, lockstep.said["other"]) == ("run", [])
+    assert "another session speaks for run run" in refused.reason
+    lockstep.ask("run", (1, DROPPED, 12))
+    while trainer.take():
+        trainer.train()
+    trainer.beat()
+    while trainer.take():
+        trainer.train()
+    assert [(answer.trial, answer.step) for answer in lockstep.answers("run")] == [(0, 5), (1, 12)]
+    assert lockstep.said["other"] == []
+    assert lockstep.books.runs["run"].record.counts.steps_asked == 17
+
+
+@pytest.mark.parametrize("suspended_s", [0.0, 500.0])
+def test_session_that_comes_back_under_another_address_is_heard_once_the_one_before_is_silent(
+    suspended_s: float,
+) -> None:
+    lockstep, trainer = busy((0, STRAIGHT, 5))
+    lockstep.say("again", SessionBeat("run", 0, 2))
+    lockstep.beat(suspended_s)  # the coordinator hears nobody meanwhile
+    lockstep.wait(1.0)
+    lockstep.say("again", SessionBeat("run", 0, 2))
+    assert lockstep.said["again"] == []
+    lockstep.wait(2.5)
+    lockstep.say("again", SessionBeat("run", 0, 2))
+    assert lockstep.heard("again", Applied) == [Applied("run", 2)]
+    trainer.train()
+    assert [answer.step for answer in lockstep.heard("again", Told)] == [5]
+    lockstep.say("run", SessionBeat("run", 0, 2))
+    assert not lockstep.heard("run", Told)
+
+
+def test_session_is_heard_under_any_address_by_a_coordinator_that_was_restarted() -> None:
+    lockstep, _ = busy((0, STRAIGHT, 5))
+    lockstep.restart()
+    lockstep.say("again", SessionBeat("run", 0, 2))
+    assert lockstep.heard("again", Applied) == [Applied("run", 2)]
 
 
 def test_messages_of_a_run_that_was_never_opened_are_refused() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from tests.live.commands import HIVE, Command, wait_until
 from tests.live.conftest import Start
+from tests.live.daemons import Daemons, ended
 from tests.live.studies import SLOW, TOY, StudyFile, edited
 
 Run = Callable[..., tuple[Command, dict[str, Any]]]
@@ -46,12 +47,15 @@ IN_TURN = edited(
 )
 
 
-@pytest.mark.parametrize("option", ["--trainers=2", "--inline"])
+@pytest.mark.parametrize("option", ["--trainers=2", "--inline", "--url"])
 def test_several_tuners_in_turn_share_one_study_and_eval_trains_only_what_is_missing(
-    option: str, run: Run, tmp_path: Path
+    option: str, run: Run, cluster: Daemons, tmp_path: Path
 ) -> None:
     file = StudyFile.write(tmp_path / "study", IN_TURN)
-    command, summary = run(file, option)
+    daemons = [cluster.daemon(name) for name in ("coordinator", "worker")] if option == "--url" else []
+    command, summary = run(file, *([option, cluster.url] if daemons else [option]))
+    for daemon in reversed(daemons):
+        ended(daemon)
     assert command.code == 0, command.err
     (line,) = [line for line in command.out.splitlines() if line.startswith("SAID ")]
     said = json.loads(line.removeprefix("SAID "))

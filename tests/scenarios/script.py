@@ -14,6 +14,7 @@ import msgspec
 
 from hive.actors.messages import Amend, Ask, Grant, GrantedStage, Message, Notice, SessionBeat
 from hive.planner.sequences import Constant, MultiStep, Sequence
+from hive.simulation.clients import asked, opening
 from tests.actors.lockstep import HandTrainer, Lockstep
 
 __all__ = ["play"]
@@ -52,6 +53,22 @@ class Stage(Lockstep):
 
     def opens(self, run: str) -> None:
         self.open(run)
+
+    def of_study_opens(self, run: str, study: str) -> None:
+        """Once; unlike `opens` it does not wait until it is known whether earlier runs of the study live."""
+        self.say(run, opening(run, study=study))
+
+    def other_opens(self, run: str) -> None:
+        """A second process under the name of a run, which counts its messages from 1."""
+        self.numbers[other(run)] = 1
+        self.say(other(run), opening(run))
+
+    def other_asks(self, run: str, trial: str, sequence: str, step: str) -> None:
+        request = asked(int(trial), {"lr": sequence_of(sequence)}, int(step))
+        self.say(other(run), Ask(run, self.number(other(run)), [request]))
+
+    def other_speaks(self, run: str) -> None:
+        self.say(other(run), SessionBeat(run, 0))
 
     def asks(self, run: str, trial: str, sequence: str, step: str) -> None:
         self.ask(run, (int(trial), {"lr": sequence_of(sequence)}, int(step)))
@@ -116,6 +133,10 @@ class Stage(Lockstep):
 
 ACTIONS: dict[str, Callable[..., None]] = {
     r"run (\w+) opens": Stage.opens,
+    r"run (\w+) of study (\w+) opens": Stage.of_study_opens,
+    r"another session of run (\w+) opens": Stage.other_opens,
+    r"another session of run (\w+) asks for trial (\d+), lr (.+), to step (\d+)": Stage.other_asks,
+    r"another session of run (\w+) beats": Stage.other_speaks,
     r"run (\w+) asks for trial (\d+), lr (.+), to step (\d+)": Stage.asks,
     r"run (\w+) releases trial (\d+)": Stage.releases,
     r"run (\w+) beats": Stage.speaks,
@@ -168,7 +189,15 @@ def sequence_of(text: str) -> Sequence:
 
 def called(peer: str) -> str:
     """A peer as scripts call it."""
-    return f"trainer {peer.rpartition('/')[2]}" if peer.startswith("node/") else f"run {peer}"
+    if peer.startswith("node/"):
+        return f"trainer {peer.rpartition('/')[2]}"
+    run, _, there = peer.partition("@")
+    return f"another session of run {run}" if there else f"run {run}"
+
+
+def other(run: str) -> str:
+    """The address of another session under the name of a run."""
+    return f"{run}@elsewhere"
 
 
 def words(message: Message) -> str:
