@@ -218,9 +218,10 @@ class Simulator:
         return host.now
 
     def later(self, after_s: float, happen: Callable[[], object]) -> None:
-        """Let something happen after so many seconds."""
+        """Let something happen after so many seconds; never, after `math.inf`."""
         self.counted += 1
-        heappush(self.queue, (self.now + after_s, self.counted, happen))
+        if after_s < math.inf:
+            heappush(self.queue, (self.now + after_s, self.counted, happen))
 
     # -- one turn -----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ Exit codes: 0 it worked; 1 training code failed, or nothing completed; 2 what wa
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +17,11 @@ from hive.errors import HiveError, TrainingError
 
 __all__ = ["main"]
 
+NUMBER_MAX = 1e12
+"""Of what a step takes or a device costs: sums of anything larger would be no numbers any more."""
+
+SEEDS_MAX = 1_000_000
+"""A day's work."""
 
 Commands = Any
 """What `add_subparsers` returns, which argparse does not name."""
@@ -163,6 +167,8 @@ def seeds(word: str) -> range:
     first, dash, last = word.partition("-")
     if not (dash and first.isdecimal() and last.isdecimal() and int(first) <= int(last)):
         raise argparse.ArgumentTypeError(f"{word!r} is no A-B of whole numbers, such as 0-99")
+    if int(last) - int(first) >= SEEDS_MAX:
+        raise argparse.ArgumentTypeError(f"{word!r} is more than {SEEDS_MAX:,} seeds")
     return range(int(first), int(last) + 1)
 
 
@@ -172,17 +178,17 @@ def above_zero(word: str) -> float:
         number = float(word)
     except ValueError:
         number = 0.0
-    if not 0 < number < math.inf:
-        raise argparse.ArgumentTypeError(f"{word!r} is no number above 0")
+    if not 0 < number <= NUMBER_MAX:
+        raise argparse.ArgumentTypeError(f"{word!r} is no number above 0, up to {NUMBER_MAX:g}")
     return number
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     arguments = vars(parser().parse_args(argv))
-    command = import_module(f"hive.cli.{arguments.pop('command')}")
+    name = arguments.pop("command")
     try:
-        code = int(command.main(**arguments))
+        code = int(import_module(f"hive.cli.{name}").main(**arguments))
         sys.stdout.flush()
         return code
     except BrokenPipeError:  # whoever read the output has enough, as `head` has
@@ -192,5 +198,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"hive: {error}", file=sys.stderr)
         return 1 if isinstance(error, TrainingError) else 2
     except KeyboardInterrupt:
-        print("hive: stopped; what was trained is kept, and the same command goes on from there", file=sys.stderr)
+        kept = "; what was trained is kept, and the same command goes on from there" if name == "run" else ""
+        print(f"hive: stopped{kept}", file=sys.stderr)
         return 130

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -41,10 +43,8 @@ def main(
     module = execute(file)
     if not studies.results:
         study, tuner = named(module, file, "study", studies.Study), named(module, file, "tuner", object)
-        try:
+        with told_of(file):
             study.run(tuner)
-        except UsageError as error:
-            raise placed(error, file.resolve()) from error
     return 0 if all(result.succeeded for result in studies.results) else 1
 
 
@@ -67,17 +67,23 @@ def execute(file: Path) -> ModuleType:
     sys.modules["__main__"] = module
     sys.argv[:] = [str(file)]
     sys.path.insert(0, str(file.resolve().parent))
-    try:
+    with told_of(file):
         exec(code, module.__dict__)
+    return module
+
+
+@contextmanager
+def told_of(file: Path) -> Iterator[None]:
+    """Turn what a file's code raises into one clear error. If it exits because it is through, it has ended."""
+    try:
+        yield
     except UsageError as error:
-        raise placed(error, Path(module.__file__)) from error
+        raise placed(error, file.resolve()) from error
     except HiveError:
         raise
     except (Exception, SystemExit) as error:
-        if isinstance(error, SystemExit) and error.code in (None, 0):
-            return module
-        raise TrainingError(f"{file} failed:\n{user_traceback(error)}") from error
-    return module
+        if not isinstance(error, SystemExit) or error.code not in (None, 0):
+            raise TrainingError(f"{file} failed:\n{user_traceback(error)}") from error
 
 
 def named(module: ModuleType, file: Path, name: str, kind: type[Any]) -> Any:

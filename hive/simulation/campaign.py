@@ -13,12 +13,13 @@ import multiprocessing
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
 from hive.simulation.life import Delivered, Outcome, lived
+from hive.simulation.processes import processes
 
 __all__ = ["Report", "Violation", "campaign"]
 
@@ -152,7 +153,7 @@ def campaign(seeds: Sequence[int], workers: int = 2, told: Callable[[Outcome], N
     with ExitStack() as stack:
         # new ones, not forked: each has its own order of sets
         context = multiprocessing.get_context("spawn")
-        pools = [stack.enter_context(ProcessPoolExecutor(1, context)) for _ in range(max(2, workers))]
+        pools = [stack.enter_context(processes(1, context)) for _ in range(max(2, workers))]
         chunks = [seeds[at : at + CHUNK] for at in range(0, len(seeds), CHUNK)]
         repeated = [chunk[::REPEATED_EVERY] for chunk in chunks]
         first = [pools[n % workers].submit(outcomes, chunk, repeated[n]) for n, chunk in enumerate(chunks)]

@@ -10,23 +10,21 @@ It must not know files, command lines, or pictures.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from hive.actors.coordinator import CoordinatorSettings
-from hive.actors.simulator import Simulator
+from hive.actors.simulator import Simulator, StuckError
+from hive.errors import StudyError
 from hive.simulation.jobs import Bar, World
 from hive.simulation.quality import QualityModel
-from hive.simulation.root import Beats, SimulatedRoot
-from hive.simulation.scripts import Script, SimulatedStudy, play
+from hive.simulation.root import PATIENT, SILENT, SimulatedRoot
+from hive.simulation.scripts import Outcome, Script, SimulatedStudy, play
+from hive.study import CHECKPOINT_EVERY_S
 from hive.tuners.tuner import Tuner
 
 __all__ = ["Costs", "Expected", "Forecast", "Search", "forecast"]
-
-BEATS_MAX = 20.0
-"""Steps that pass between two signs of life."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +57,14 @@ class Search:
         name: what people call it.
         tuners: one for each study.
         metric, mode: what ranks trials, and whether "max" or "min" of it is better.
+        checkpoint_every_s: seconds of training after which there is a checkpoint between boundaries.
     """
 
     name: str
     tuners: Sequence[Tuner]
     metric: str = "score"
     mode: Literal["min", "max"] = "max"
+    checkpoint_every_s: float = CHECKPOINT_EVERY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,9 +133,13 @@ def forecast(search: Search, devices: int, costs: Costs, *, whole_paths: bool = 
 
     Args:
         search: what is to be searched.
-        devices: how many train.
+        devices: how many train, >= 1.
         costs: what things take.
         whole_paths: whether every batch is a whole critical path, as in the Hippo paper.
+
+    Raises:
+        StudyError: a tuner asks for nothing, or for what cannot be trained, or waits for what never comes.
+        TrainingError: a tuner failed; the message is its own traceback.
     """
     _, _, apart = simulate(search, devices, costs, merge=False, whole_paths=whole_paths)
     trials, merge_rate, shared = simulate(search, devices, costs, merge=True, whole_paths=whole_paths)
@@ -146,30 +150,19 @@ def simulate(
     search: Search, devices: int, costs: Costs, *, merge: bool, whole_paths: bool
 ) -> tuple[int, float, Expected]:
     """One way: how many trials there are, the merge rate, and what it takes."""
-    beat_s = BEATS_MAX * costs.seconds_per_step
-    model = QualityModel(costs.seconds_per_step, metric=search.metric, mode=search.mode, measured=costs.measured)
     world = World(
-        model,
+        QualityModel(costs.seconds_per_step, metric=search.metric, mode=search.mode, measured=costs.measured),
         load_s=costs.load_s,
         save_s=costs.save_s,
         evaluate_s=costs.evaluate_s,
         every_step=False,
-        report_s=beat_s,
+        checkpoint_every_s=search.checkpoint_every_s,
         bars=[],
     )
-    settings = CoordinatorSettings(
-        lease_s=4 * beat_s, session_lease_s=4 * beat_s, hang_s=math.inf, beat_s=beat_s, whole_paths=whole_paths
-    )
-    beats = Beats(beat_s, beat_s, beat_s)
-    simulator = Simulator()
-    root = SimulatedRoot(simulator, world, devices=devices, settings=settings, beats=beats, start_s=0.0)
-    began = simulator.now
-    names = [search.name] if len(search.tuners) == 1 else [f"{search.name}-{n}" for n in range(len(search.tuners))]
-    scripts = [
-        Script(SimulatedStudy(name, search.name, merge, search.metric, search.mode), tuner)
-        for name, tuner in zip(names, search.tuners, strict=True)
-    ]
-    outcomes = play(root, scripts)
+    settings = replace(PATIENT, whole_paths=whole_paths)
+    root = SimulatedRoot(Simulator(), world, devices=devices, settings=settings, beats=SILENT, start_s=0.0)
+    began = root.simulator.now
+    outcomes = searched(root, search, merge=merge)
     counts = [outcome.counts for outcome in outcomes]
     device_hours = sum(each.trainer_busy_s for each in counts) / 3600
     expected = Expected(
@@ -184,3 +177,36 @@ def simulate(
     trials = sum(each.trials_asked for each in counts)
     distinct = sum(each.steps_distinct - each.steps_reused for each in counts)
     return trials, sum(each.steps_asked for each in counts) / distinct, expected
+
+
+def searched(root: SimulatedRoot, search: Search, *, merge: bool) -> list[Outcome]:
+    """A search on a root, to its end. A tuner may remember what it found: each way has copies of its own."""
+    scripts = [
+        Script(SimulatedStudy(f"study {n}", "plan", merge, search.metric, search.mode), copied(tuner))
+        for n, tuner in enumerate(search.tuners)
+    ]
+    try:
+        outcomes = play(root, scripts)
+    except StuckError as error:
+        raise StudyError(
+            f"{search.name}: nothing is left to train, and the tuner still waits: for something that does not come in "
+            "a simulation, or never"
+        ) from error
+    failed = [trial.error for outcome in outcomes for trial in outcome.live.table if trial.error is not None]
+    if failed:
+        raise StudyError(f"{search.name}: {failed[0]}")
+    if not any(outcome.counts.steps_asked for outcome in outcomes):
+        raise StudyError(f"{search.name}: the tuner ended without asking for anything")
+    return outcomes
+
+
+def copied(tuner: Tuner) -> Tuner:
+    """A tuner that knows what this one knows now.
+
+    Raises:
+        StudyError: there is no copying it.
+    """
+    try:
+        return deepcopy(tuner)
+    except Exception as error:
+        raise StudyError(f"{tuner!r} cannot be copied, to be simulated twice: {error}") from error

@@ -109,10 +109,9 @@ class World:
         evaluate_s: seconds that an evaluation at a boundary takes.
         memory_max: states that a trainer can go back to without a file; to go back to one takes half of `load_s`.
         every_step: whether each step is reported; if not, only where something happens.
-        report_s: seconds after which a step is reported at the latest.
         raises: (where, values, step) -> the user's traceback, or None. Needs `every_step`.
         heard: after how many seconds each copy of a report is heard; none overtakes one that was said before.
-        checkpoint_every: a checkpoint besides boundaries after so many steps; None for none.
+        checkpoint_every_s: after so many seconds of training without one, there is a checkpoint between boundaries.
         eval_every: an evaluation between boundaries after so many steps; None for none.
         bytes: what a checkpoint takes.
         checkpoints: by file name, the state and the values that it was made under.
@@ -129,10 +128,9 @@ class World:
     evaluate_s: float = 0.0
     memory_max: int = 2
     every_step: bool = True
-    report_s: float = math.inf
     raises: Callable[[str, dict[str, Any], int], str | None] = no_error
     heard: Callable[[], Sequence[float]] = lambda: (0.0,)
-    checkpoint_every: int | None = None
+    checkpoint_every_s: float = math.inf
     eval_every: int | None = None
     bytes: int = CHECKPOINT_BYTES
     checkpoints: dict[str, tuple[Any, dict[str, Value]]] = field(default_factory=dict)
@@ -156,6 +154,7 @@ class Running:
         self.stage: StageOrder = self.ahead[0]
         self.step = self.stage.start
         self.saved = order.origin
+        self.unsaved_s = 0.0
         self.steps_run = 0
         self.measured = False
         self.amendment = 0
@@ -369,6 +368,7 @@ class SimulatedJobs:
         lease.values = {name: form.value(step + self.steps - 1) for name, form in stage.forms.items()}
         lease.state = model.train(lease.state, stage.forms, step, step + self.steps)
         lease.step, lease.steps_run = step + self.steps, lease.steps_run + self.steps
+        lease.unsaved_s += self.steps * self.step_s
         self.live = (lease.place, lease.state)
         world.trained += self.steps
         seconds = self.simulator.now - began
@@ -379,12 +379,14 @@ class SimulatedJobs:
 
     def until(self, lease: Running) -> int:
         """How many steps it is to where something happens next."""
-        world, step = self.world, lease.step
+        world, steps = self.world, lease.stage.end - lease.step
         if world.every_step:
             return 1
-        every = [each - step % each for each in (world.eval_every, world.checkpoint_every) if each is not None]
-        seconds = max(1, int(min(world.report_s / self.step_s, lease.stage.end))) if self.step_s else lease.stage.end
-        return min(lease.stage.end - step, seconds, *every)
+        if world.eval_every is not None:
+            steps = min(steps, world.eval_every - lease.step % world.eval_every)
+        if self.step_s and world.checkpoint_every_s < math.inf:
+            steps = min(steps, max(1, math.ceil((world.checkpoint_every_s - lease.unsaved_s) / self.step_s)))
+        return steps
 
     def after_step(self, lease: Running) -> Iterator[Pause]:
         """A boundary, an evaluation between boundaries, a checkpoint because of the time."""
@@ -393,8 +395,7 @@ class SimulatedJobs:
         measured = step == stage.end and stage.metrics
         if not measured and world.eval_every is not None and step % world.eval_every == 0:
             self.say(Evaluated(number, lease.stage.node, step, world.model.metrics(lease.state, step)))
-        due = world.checkpoint_every is not None and step % world.checkpoint_every == 0
-        if due or (step == stage.end and stage.boundary):
+        if (step == stage.end and stage.boundary) or lease.unsaved_s >= world.checkpoint_every_s:
             yield from self.checkpoint(lease, measured=measured)
 
     def measure(self, lease: Running) -> Iterator[Pause]:
@@ -409,7 +410,7 @@ class SimulatedJobs:
             return
         place = self.live[0] if self.live is not None else lease.place
         metrics = world.model.metrics(lease.state, lease.step) if measured else None
-        digest, file, lease.measured = world.model.digest(lease.state), None, measured
+        digest, file, lease.measured, lease.unsaved_s = world.model.digest(lease.state), None, measured, 0.0
         if lease.saved != place:
             lease.saved = place
             yield from self.spend(world.save_s, "save", place[0])

@@ -17,21 +17,20 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.simulator import Simulator
 from hive.planner.level_rule import makespan
 from hive.planner.search_plan import SearchPlan, Wanter
 from hive.planner.space import GridSpace, segments
 from hive.planner.stage_tree import build
 from hive.simulation.jobs import World
+from hive.simulation.processes import processes
 from hive.simulation.quality import QualityModel
-from hive.simulation.root import Beats, SimulatedRoot
+from hive.simulation.root import PATIENT, SILENT, SimulatedRoot
 from hive.simulation.scripts import Outcome, Script, SimulatedStudy, play
 from hive.tuners.asha import ASHA
 from hive.tuners.grid import Grid
@@ -45,9 +44,6 @@ DEVICES = 40
 
 LOAD_S, SAVE_S = 2.0, 1.0
 """What a checkpoint takes."""
-
-BEAT_S = 1800.0
-"""Over hours nobody need say each second that he lives."""
 
 RUNGS = {"min_steps": 15, "max_steps": 120, "reduction": 4}
 """Of SHA and ASHA (section 6.1)."""
@@ -208,7 +204,7 @@ def run(chosen: Sequence[Experiment] = PAPER, workers: int = 2, *, whole_paths: 
         workers: processes that simulate beside each other.
         whole_paths: whether every batch is a whole critical path, which is the paper's rule.
     """
-    with ProcessPoolExecutor(workers) as pool:
+    with processes(workers) as pool:
         modes = [
             tuple(pool.submit(simulate, each, merge=merge, whole_paths=whole_paths) for merge in (False, True))
             for each in chosen
@@ -232,12 +228,9 @@ def simulate(experiment: Experiment, *, merge: bool, whole_paths: bool) -> Simul
     """One experiment, in one way."""
     simulator = Simulator()
     model = QualityModel(experiment.seconds, WEIGHTS)
-    world = World(model, load_s=LOAD_S, save_s=SAVE_S, every_step=False, report_s=BEAT_S)
-    settings = CoordinatorSettings(
-        lease_s=4 * BEAT_S, session_lease_s=4 * BEAT_S, hang_s=math.inf, beat_s=BEAT_S, whole_paths=whole_paths
-    )
-    beats = Beats(BEAT_S, BEAT_S, BEAT_S)
-    root = SimulatedRoot(simulator, world, devices=experiment.devices, settings=settings, beats=beats)
+    world = World(model, load_s=LOAD_S, save_s=SAVE_S, every_step=False)
+    settings = replace(PATIENT, whole_paths=whole_paths)
+    root = SimulatedRoot(simulator, world, devices=experiment.devices, settings=settings, beats=SILENT)
     scripts = [
         Script(SimulatedStudy(f"{name}-{number}", experiment.study, merge), tuner)
         for number, (name, tuner) in enumerate(zip(experiment.spaces, experiment.tuners(), strict=True))

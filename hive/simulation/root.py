@@ -9,6 +9,7 @@ simulator, the disk and training by the world. It must not know what goes wrong,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,7 @@ from hive.actors.trainer import TrainerActor
 from hive.simulation.jobs import SimulatedJobs, World
 from hive.storage.memory_store import MemoryStore
 
-__all__ = ["Beats", "SimulatedRoot"]
+__all__ = ["PATIENT", "SILENT", "Beats", "SimulatedRoot"]
 
 FILES_S = 0.2
 """What deleting files takes, or looking which there are."""
@@ -31,11 +32,17 @@ FILES_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Beats:
-    """How often who says that it lives; seconds. Over virtual days seldom is enough."""
+    """How often who says that it lives; seconds. Where nobody is ever lost, `math.inf` will do."""
 
     session_s: float = 1.0
     node_s: float = 1.0
     trainer_s: float = 1.0
+
+
+SILENT = Beats(math.inf, math.inf, math.inf)
+PATIENT = CoordinatorSettings(lease_s=math.inf, session_lease_s=math.inf, hang_s=math.inf, beat_s=math.inf)
+"""Where nobody is ever lost, nobody says that he lives, and nobody waits for it: steps cost nothing to simulate, and
+when nothing more happens, nothing more happens."""
 
 
 class SimulatedRoot:

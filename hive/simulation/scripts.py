@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -21,20 +22,18 @@ from hive.actors.messages import OpenRun
 from hive.actors.session import ReleaseCall, Session
 from hive.actors.simulator import Host, SimulatedLoop
 from hive.client import LiveStudy
+from hive.errors import HiveError, TrainingError
 from hive.link import Link, first_of
 from hive.simulation.root import SimulatedRoot
 from hive.storage.records import RunCounts, TrainerSource
 from hive.study import serve
+from hive.training.tracebacks import user_traceback
 from hive.tuners.tuner import Tuner
 
 __all__ = ["Outcome", "Script", "SimulatedStudy", "play"]
 
 SOURCE = TrainerSource("", "", "", (), "", (), 0, {}, 1, None, 1e9)
 """What a simulated trainer is made from: nothing. Between boundaries it leaves no checkpoint."""
-
-
-LIMIT_S = 365 * 86_400.0
-"""Nobody searches for longer than a year."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +109,12 @@ class Connection:
         self.root.simulator.post(self.host, event)
 
 
-def play(root: SimulatedRoot, scripts: Sequence[Script], limit_s: float = LIMIT_S) -> list[Outcome]:
+def play(root: SimulatedRoot, scripts: Sequence[Script], limit_s: float = math.inf) -> list[Outcome]:
     """Run scripts beside each other, each to its end.
 
     Raises:
         StuckError: so many virtual seconds have passed, or nothing more happens, and one of them still waits.
+        TrainingError: a tuner failed; the message is its own traceback.
     """
     loop = SimulatedLoop(root.simulator, limit_s)
     try:
@@ -137,7 +137,11 @@ async def together(root: SimulatedRoot, scripts: Sequence[Script]) -> list[Outco
 
 
 async def run(root: SimulatedRoot, script: Script) -> Outcome:
-    """One script, as hive/study.py runs it."""
+    """One script, as hive/study.py runs it.
+
+    Raises:
+        TrainingError: its tuner failed; the message is its own traceback.
+    """
 
     @contextlib.asynccontextmanager
     async def way(_: OpenRun, session: Session, deliver: Callable[[Any], None]) -> AsyncIterator[Any]:
@@ -153,7 +157,12 @@ async def run(root: SimulatedRoot, script: Script) -> Outcome:
     serve(link, script.tuner)
     work = asyncio.ensure_future(script.tuner.tune(link.live))
     async with link.speaking(way, "the simulated coordinator", work) as runtime:
-        await first_of(work, runtime.failed)
+        try:
+            await first_of(work, runtime.failed)
+        except HiveError:
+            raise
+        except Exception as error:
+            raise TrainingError(f"the tuner failed:\n{user_traceback(error)}") from error
         seconds = root.simulator.now - began
         await link.end(ReleaseCall([trial.number for trial in link.live.trials], done=True), runtime)
     return Outcome(link.live, link.counts, seconds)

@@ -85,9 +85,9 @@ class Swarm:
     def world(self) -> World:
         """How fast training is, and what it leaves on its way."""
         draw = self.random.choice
-        return World(
-            ValuesModel(draw([0.01, 0.3, 1.0])), checkpoint_every=draw([None, 2, 3]), eval_every=draw([None, None, 1])
-        )
+        step_s = draw([0.01, 0.3, 1.0])
+        every_s = step_s * draw([math.inf, 2, 3])
+        return World(ValuesModel(step_s), checkpoint_every_s=every_s, eval_every=draw([None, None, 1]))
 
     def settings(self) -> CoordinatorSettings:
         """How patient the coordinator is, and how many files it may keep."""

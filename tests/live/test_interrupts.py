@@ -84,3 +84,12 @@ def stop_before_the_first_step(start: Start, tmp_path: Path) -> None:
     command.signal(signal.SIGINT)
     assert command.wait().code == 130, command.err
     assert "Traceback" not in command.err
+
+
+@pytest.mark.parametrize("words", [["paper"], ["faults", "--seeds", "0-9999"]])
+def test_simulation_ends_at_once_with_its_processes(words: list[str], start: Start) -> None:
+    command = start("simulate", *words)
+    wait_until(lambda: len(command.members()) >= 3, "two processes that simulate")
+    command.signal(signal.SIGINT)
+    assert command.wait().code == 130, command.err
+    assert "hive: stopped\n" in command.err

@@ -84,6 +84,25 @@ def test_wrong_study_file_is_one_clear_error(
     assert file.steps() == 0
 
 
+FAILING = """
+class Failing:
+    async def tune(self, study):
+        raise OSError("no such paper")
+
+
+tuner = Failing()
+"""
+
+
+@pytest.mark.parametrize("runs_itself", [True, False])
+def test_tuner_that_fails_is_one_clear_error(runs_itself: bool, run: Run, tmp_path: Path) -> None:
+    changes = [("\nif __name__ ==", f"{FAILING}\nif __name__ ==")]
+    changes += [] if runs_itself else [("    study.run(tuner)", "    pass")]
+    command, _ = run(StudyFile.write(tmp_path / "study", edited(TOY, *changes)), "--trainers", "1")
+    assert command.code == 1
+    one_clear_error(command, "toy.py failed", "no such paper")
+
+
 def test_missing_file_is_one_clear_error(run: Run, tmp_path: Path) -> None:
     command, _ = run(StudyFile(tmp_path / "none.py", ""))
     assert command.code == 2
