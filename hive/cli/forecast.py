@@ -6,8 +6,12 @@ FILE is a study file, or spaces as JSON (space_file.py), which are searched by t
 from __future__ import annotations
 
 import json as json_text
+import os
+import sys
 from collections.abc import Callable, Iterable
+from contextlib import redirect_stdout
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from hive.cli.run import named
@@ -33,6 +37,12 @@ REDUCTION = 4
 DEVICES = 8
 """Unless it is said how many."""
 
+DEVICES_MAX = 100_000
+"""Beyond, a number is rather a slip; so many take about a minute."""
+
+PICTURES = (".png", ".svg", ".pdf")
+"""What `--plot` draws."""
+
 TUNERS: dict[str, Callable[[GridSpace], Tuner]] = {
     "grid": Grid,
     "sha": lambda space: SuccessiveHalving(space, first_rung(space), space.steps, REDUCTION),
@@ -57,22 +67,42 @@ def main(
     """Simulate a file's search, and show what it takes.
 
     Raises:
-        StudyError: the file, or the root, is not what it should be.
+        StudyError: the file, the root, or what is asked for is not what it should be.
+        TrainingError: the file, or its tuner, failed.
     """
-    search = of_spaces(file, space, set_name, tuner or "grid") if file.suffix == ".json" else of_study(file, tuner)
-    costs = Costs(price=price) if root is None else replace(measured(root, search.name), price=price)
-    if seconds_per_step is not None:
-        costs = replace(costs, seconds_per_step=seconds_per_step)
-    found = forecast(search, devices or DEVICES, costs, whole_paths=bool(whole_paths))
-    if plot is not None:
-        from hive.cli.gantt import draw  # it loads matplotlib
-
-        draw(found, plot)
+    if devices is not None and devices > DEVICES_MAX:
+        raise StudyError(f"--devices {devices}: {DEVICES_MAX:,} are simulated at most")
+    draw = None if plot is None else drawer(plot)
+    with redirect_stdout(sys.stderr):  # what the file prints is no part of the answer
+        search = of_spaces(file, space, set_name, tuner or "grid") if file.suffix == ".json" else of_study(file, tuner)
+        costs = Costs(price=price) if root is None else replace(measured(root, search.name), price=price)
+        if seconds_per_step is not None:
+            costs = replace(costs, seconds_per_step=seconds_per_step)
+        found = forecast(search, devices or DEVICES, costs, whole_paths=bool(whole_paths))
+    if draw is not None:
+        draw(found)
     if json:
         print(json_text.dumps(found.to_json(), indent=1))
     else:
         show(found, assumed=seconds_per_step is None and root is None)
     return 0
+
+
+def drawer(out: Path) -> Callable[[Forecast], None]:
+    """What draws a picture there; whether it can is known before anything is simulated.
+
+    Raises:
+        StudyError: it has no name or place of its own, or matplotlib is not there.
+    """
+    if out.suffix.lower() not in PICTURES:
+        raise StudyError(f"cannot draw to {out} (--plot): its name must end in {', '.join(PICTURES)}")
+    if out.is_dir() or not os.access(out.absolute().parent, os.W_OK):
+        raise StudyError(f"cannot draw to {out} (--plot): name a file in a folder that can be written")
+    try:
+        from hive.cli.gantt import draw
+    except ImportError as error:
+        raise StudyError("--plot needs matplotlib: pip install 'hive-stage[plot]'") from error
+    return partial(draw, out=out)
 
 
 def first_rung(space: GridSpace) -> int:
@@ -103,7 +133,7 @@ def of_study(file: Path, tuner: str | None) -> Search:
         if not isinstance(space, GridSpace):
             raise StudyError(f"{file}: --tuner {tuner} needs a GridSpace, and `tuner` has none")
         own = TUNERS[tuner](space)
-    return Search(study.name, [own], study.metric, study.mode)
+    return Search(study.name, [own], study.metric, study.mode, study.checkpoint_every_s)
 
 
 def measured(root: Path, study: str) -> Costs:
@@ -149,24 +179,31 @@ def means(measured: Iterable[tuple[str, MeasuredRecord]]) -> dict[str, float]:
 
 def show(found: Forecast, *, assumed: bool) -> None:
     """For people."""
+    from hive.cli.drawing import counted  # rich takes a tenth of a second
+
     step = f"{found.costs.seconds_per_step:g} s a step"
     said = f"{step} (assumed: give --seconds-per-step or --from)" if assumed else step
-    trials = f"{found.trials:,} trials, merge rate {found.merge_rate:.2f}"
-    print(f"{found.search}: {trials}; {found.devices} devices, {said}")
+    trials = f"{counted(found.trials, 'trial')}, merge rate {found.merge_rate:.2f}"
+    print(f"{found.search}: {trials}; {counted(found.devices, 'device')}, {said}")
     print(f"  {'':<16}{'each apart':>16}{'shared once':>16}{'ratio':>8}")
-    line("device-hours", found, lambda each: each.device_hours, ",.2f")
-    line("hours", found, lambda each: each.hours, ",.2f")
+    line("device-hours", found, lambda each: each.device_hours, measure)
+    line("hours", found, lambda each: each.hours, measure)
     if found.costs.price is not None:
-        line("cost", found, lambda each: each.cost or 0.0, ",.2f")
-    line("steps", found, lambda each: each.steps, ",")
-    line("checkpoints", found, lambda each: each.checkpoints, ",")
+        line("cost", found, lambda each: each.cost or 0.0, measure)
+    line("steps", found, lambda each: each.steps, "{:,}".format)
+    line("checkpoints", found, lambda each: each.checkpoints, "{:,}".format)
     if found.costs.checkpoint_bytes:
         apart, shared = size(found.trial.checkpoint_bytes), size(found.stage.checkpoint_bytes)
         print(f"  {'their bytes':<16}{apart:>16}{shared:>16}")
 
 
-def line(what: str, found: Forecast, value: Callable[[Expected], float], form: str) -> None:
+def line(what: str, found: Forecast, value: Callable[[Expected], float], said: Callable[[float], str]) -> None:
     """A figure of both ways."""
     apart, shared = value(found.trial), value(found.stage)
     ratio = f"{apart / shared:.2f}" if shared else ""
-    print(f"  {what:<16}{format(apart, form):>16}{format(shared, form):>16}{ratio:>8}")
+    print(f"  {what:<16}{said(apart):>16}{said(shared):>16}{ratio:>8}")
+
+
+def measure(value: float) -> str:
+    """An amount, of which enough digits say something however small it is."""
+    return f"{value:,.2f}" if 1 <= value < 1e9 else f"{value:.3g}"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from hive.errors import StudyError
 from hive.simulation.forecast import Expected, Forecast
@@ -22,7 +23,7 @@ def draw(found: Forecast, out: Path) -> None:
     """Write both ways, one above the other, on one scale of time.
 
     Raises:
-        StudyError: nothing can be written there, or not in that format.
+        StudyError: it cannot be written.
     """
     figure = Figure(figsize=(12, 2 + 0.3 * min(found.devices, 40)), layout="constrained")
     ways = figure.subplots(2, 1, sharex=True)
@@ -30,28 +31,26 @@ def draw(found: Forecast, out: Path) -> None:
         ways, (("each trial apart", found.trial), ("shared beginnings trained once", found.stage)), strict=True
     ):
         bars(axes, expected)
-        axes.set_title(f"{found.search}, {title}: {expected.hours:.2f} h, {expected.device_hours:.2f} device-hours")
+        axes.set_title(f"{found.search}, {title}: {expected.hours:.3g} h, {expected.device_hours:.3g} device-hours")
     ways[-1].set_xlabel("hours")
+    figure.legend(handles=[Patch(color=COLORS[what], label=what) for what in COLORS], loc="outside right upper")
     try:
         figure.savefig(out)
-    except (OSError, ValueError) as error:
-        raise StudyError(f"cannot draw to {out} (--plot): {error}") from error
+    except OSError as error:
+        raise StudyError(f"cannot draw to {out} (--plot): {error.strerror}") from error
 
 
 def bars(axes: Axes, expected: Expected) -> None:
-    """A row for each device."""
-    devices = sorted({device(bar) for bar in expected.bars})
-    for what, color in COLORS.items():
-        for row, each in enumerate(devices):
-            spans = [
-                (bar.begin / HOUR_S, (bar.end - bar.begin) / HOUR_S)
-                for bar in expected.bars
-                if device(bar) == each and bar.what == what and bar.end > bar.begin
-            ]
-            axes.broken_barh(spans, (row - 0.4, 0.8), facecolors=color, label=what if row == 0 else None)
+    """A row for each device that did anything."""
+    spans: dict[tuple[str, int], list[tuple[float, float]]] = {}
+    for bar in expected.bars:
+        spans.setdefault((bar.what, device(bar)), []).append((bar.begin / HOUR_S, (bar.end - bar.begin) / HOUR_S))
+    devices = sorted({each for _, each in spans})
+    for (what, each), hours in spans.items():
+        axes.broken_barh(hours, (devices.index(each) - 0.4, 0.8), facecolors=COLORS[what])
     axes.set_ylabel("devices")
+    axes.set_yticks([])
     axes.set_ylim(max(len(devices), 1) - 0.5, -0.5)
-    axes.legend(loc="lower right", fontsize="small")
 
 
 def device(bar: Bar) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -53,6 +54,10 @@ if __name__ == "__main__":
 """
 
 
+ASKS = "results = await study.train_all([(config, 2) for config in self.space.configs()])"
+"""The first line of its `tune`."""
+
+
 @pytest.fixture
 def space(tmp_path: Path) -> Path:
     file = tmp_path / "space.json"
@@ -67,13 +72,13 @@ def found(capsys: pytest.CaptureFixture[str], *words: object) -> dict[str, Any]:
 
 
 def test_grid_takes_its_distinct_steps_or_all_of_them(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    said = found(capsys, space, "--devices", 4, "--seconds-per-step", 60, "--price", 3)
+    said = found(capsys, space, "--devices", 4, "--seconds-per-step", 3, "--price", 30)
     assert (said["trials"], said["trial"]["steps"], said["stage"]["steps"]) == (4, 48, 40)
     assert said["merge_rate"] == pytest.approx(1.2)
-    assert said["trial"]["device_hours"] == pytest.approx(48 / 60, rel=0.001)
-    assert said["stage"]["device_hours"] == pytest.approx(40 / 60, rel=0.001)
-    assert said["stage"]["hours"] == pytest.approx(12 / 60, rel=0.01)
-    assert said["stage"]["cost"] == pytest.approx(2.0, rel=0.001)
+    assert said["trial"]["device_hours"] == pytest.approx(48 / 1200, rel=0.001)
+    assert said["stage"]["device_hours"] == pytest.approx(40 / 1200, rel=0.001)
+    assert said["stage"]["hours"] == pytest.approx(12 / 1200, rel=0.01)
+    assert said["stage"]["cost"] == pytest.approx(1.0, rel=0.001)
     assert (said["trial"]["checkpoints"], said["stage"]["checkpoints"]) == (4, 6)
     assert said["ratio"]["device_hours"] == pytest.approx(1.2, rel=0.001)
 
@@ -111,6 +116,84 @@ def test_study_file_is_searched_by_its_own_tuner_or_by_another(
     said = found(capsys, file)
     assert (said["search"], said["trials"], said["trial"]["steps"], said["stage"]["steps"]) == ("toy", 2, 6, 4)
     assert found(capsys, file, "--tuner", "grid")["trial"]["steps"] == 8
+
+
+def toy(folder: Path, *changes: tuple[str, str]) -> Path:
+    """The study file, changed; each under a name of its own, as modules have them."""
+    text = STUDY
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    file = folder / f"{folder.name.replace('-', '_')}.py"
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("does", "code", "said"),
+    [
+        ("return", 2, "toy: the tuner ended without asking for anything"),
+        ("await __import__('asyncio').Event().wait()", 2, "toy: nothing is left to train, and the tuner still waits"),
+        ("await study.train({'momentum': hive.Constant(1)}, 2)", 2, "'momentum' is not in the space"),
+        ("await study.train(self.space.configs()[0], 0)", 2, "0 steps were asked for"),
+        ("raise KeyError('mine')", 1, "KeyError: 'mine'"),
+        ("await __import__('asyncio').create_subprocess_exec('true')", 1, "NotImplementedError"),
+    ],
+)
+def test_tuner_that_does_wrong_is_told_so_without_a_trace_of_hive(
+    does: str, code: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = toy(tmp_path, (ASKS, f"{does}\n        {ASKS}"))
+    assert main(["simulate", str(file)]) == code
+    err = capsys.readouterr().err
+    assert said in err
+    assert "hive/simulation" not in err
+
+
+def test_trial_that_no_trainer_could_train_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asks = "await study.train(self.grid.configs()[0], 2)\n        await study.train({'momentum': hive.Constant(1)}, 2)"
+    file = toy(tmp_path, ("space, steps =", "grid, steps ="), (ASKS, f"{asks}\n        return"))
+    assert main(["simulate", str(file)]) == 2
+    assert "toy: trial 1: momentum: the study's hyper-parameters are lr" in capsys.readouterr().err
+
+
+def test_tuner_that_remembers_begins_anew_for_each_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    remembers = "assert not self.__dict__, self.seen\n        self.seen = True\n        "
+    said = found(capsys, toy(tmp_path, (ASKS, remembers + ASKS)))
+    assert (said["trial"]["steps"], said["stage"]["steps"]) == (6, 4)
+
+
+def test_tuner_that_cannot_be_copied_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = toy(tmp_path, ("space, steps", "__deepcopy__ = lambda *_: 1 / 0\n    space, steps"))
+    assert main(["simulate", str(file)]) == 2
+    assert "cannot be copied, to be simulated twice: division by zero" in capsys.readouterr().err
+
+
+def test_what_a_file_prints_is_not_in_the_way_of_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = toy(tmp_path, (ASKS, f"print('in tune')\n        {ASKS}"), ("class Mine", "print('on import')\nclass Mine"))
+    assert main(["simulate", str(file), "--json"]) == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["trials"] == 2
+    assert said.err.splitlines() == ["on import", "in tune", "in tune"]
+
+
+def test_study_says_how_often_checkpoints_are_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    often = toy(tmp_path, ('mode="min"', 'mode="min", checkpoint_every_s=1'))
+    assert found(capsys, often)["stage"]["checkpoints"] == found(capsys, often)["stage"]["steps"] == 4
+
+
+def test_names_are_as_long_as_people_like(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "space.json"
+    file.write_text(json.dumps(SPACE.to_json() | {"name": "x" * 300}))
+    assert found(capsys, file)["search"] == "x" * 300
+
+
+def test_small_amounts_have_digits_and_one_is_no_plural(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["simulate", str(space), "--devices", "1", "--price", "0.01"]) == 0
+    out = capsys.readouterr().out
+    assert "; 1 device, " in out
+    assert "0.00 " not in out
+    assert "0.000111" in out
 
 
 @dataclass(frozen=True)
@@ -204,7 +287,13 @@ def test_forecast_is_a_table_and_a_picture(space: Path, tmp_path: Path, capsys: 
     [
         (["nothing.json"], "nothing.json: cannot be read"),
         (["nothing.py"], "nothing.py"),
-        (["SPACE", "--plot", "picture.of"], "cannot draw to picture.of (--plot)"),
+        (
+            ["SPACE", "--plot", "picture.of"],
+            "cannot draw to picture.of (--plot): its name must end in .png, .svg, .pdf",
+        ),
+        (["SPACE", "--plot", "picture"], "cannot draw to picture (--plot): its name must end in .png, .svg, .pdf"),
+        (["SPACE", "--plot", "no/picture.png"], "(--plot): name a file in a folder that can be written"),
+        (["SPACE", "--devices", "100001"], "--devices 100001: 100,000 are simulated at most"),
         (["SPACE", "--from", "nowhere"], "nowhere is no root"),
         (["SPACE", "--space", "other"], "holds one space, which needs no --space"),
         (["paper", "--devices", "3"], "hive simulate paper: takes no option but --whole-paths and --json"),
@@ -221,6 +310,14 @@ def test_what_is_wrong_is_one_line(
     assert said in line
 
 
+def test_picture_without_matplotlib_is_refused_before_anything_is_simulated(
+    space: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "hive.cli.gantt", None)
+    assert main(["simulate", str(space), "--plot", "picture.png"]) == 2
+    assert "--plot needs matplotlib: pip install 'hive-stage[plot]'" in capsys.readouterr().err
+
+
 def test_root_in_which_nothing_was_measured_says_nothing_of_steps(
     tmp_path: Path, space: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -232,7 +329,11 @@ def test_root_in_which_nothing_was_measured_says_nothing_of_steps(
 
 
 @pytest.mark.parametrize(
-    "words", [["--price", "-1"], ["--seconds-per-step", "nan"], ["--devices", "0"], ["--seeds", "9-1"]]
+    "words",
+    [
+        *(["--price", "-1"], ["--price", "1e13"], ["--seconds-per-step", "nan"], ["--devices", "0"]),
+        *(["--seeds", "9-1"], ["--seeds", "0-1000000"]),
+    ],
 )
 def test_numbers_that_mean_nothing_are_refused(
     words: list[str], space: Path, capsys: pytest.CaptureFixture[str]
