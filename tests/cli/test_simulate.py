@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import closing
@@ -167,6 +168,13 @@ def test_tuner_that_cannot_be_copied_is_an_error(tmp_path: Path, capsys: pytest.
     file = toy(tmp_path, ("space, steps", "__deepcopy__ = lambda *_: 1 / 0\n    space, steps"))
     assert main(["simulate", str(file)]) == 2
     assert "cannot be copied, to be simulated twice: division by zero" in capsys.readouterr().err
+
+
+def test_every_key_of_the_answer_is_documented(space: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "getting-started.md").read_text(encoding="utf-8")
+    table = page.split("| key of `--json` | meaning |")[1].split("\n\n")[0]
+    said = found(capsys, space)
+    assert {*said, *said["stage"]} <= set(re.findall(r"`(\w+)`", table))
 
 
 def test_what_a_file_prints_is_not_in_the_way_of_the_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
