@@ -142,7 +142,7 @@ def measured(root: Path, study: str) -> Costs:
     Raises:
         StudyError: nothing was measured there.
     """
-    with reading(root) as store:
+    with reading(root, "--from") as store:
         runs = list(store.scan(RunRecord))
         own = {run.plan for run in runs if run.study == study} or {run.plan for run in runs}
         times = [record for plan in sorted(own) for record in store.scan(MeasuredRecord, (plan,))]

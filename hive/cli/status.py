@@ -41,15 +41,15 @@ def of_stopped(root: Path) -> dict[str, Any]:
 
 
 @contextmanager
-def reading(root: Path) -> Iterator[LmdbStore]:
-    """The store of a root, to be read, beside its owner if there is one.
+def reading(root: Path, flag: str = "--root") -> Iterator[LmdbStore]:
+    """The store of a root, to be read, beside its owner if there is one. `flag`: what named it.
 
     Raises:
         StudyError: there is none.
     """
     paths = RootPaths(root)
     if not paths.store_path.exists():
-        raise StudyError(f"{root} is no root: nothing was run there (name one with --root)")
+        raise StudyError(f"{root} is no root: nothing was run there (name one with {flag})")
     store = LmdbStore(paths.store_path, readonly=True)
     try:
         yield store

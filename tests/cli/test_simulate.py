@@ -302,7 +302,7 @@ def test_forecast_is_a_table_and_a_picture(space: Path, tmp_path: Path, capsys: 
         (["SPACE", "--plot", "picture"], "cannot draw to picture (--plot): its name must end in .png, .svg, .pdf"),
         (["SPACE", "--plot", "no/picture.png"], "(--plot): name a file in a folder that can be written"),
         (["SPACE", "--devices", "100001"], "--devices 100001: 100,000 are simulated at most"),
-        (["SPACE", "--from", "nowhere"], "nowhere is no root"),
+        (["SPACE", "--from", "nowhere"], "nowhere is no root: nothing was run there (name one with --from)"),
         (["SPACE", "--space", "other"], "holds one space, which needs no --space"),
         (["paper", "--devices", "3"], "hive simulate paper: takes no option but --whole-paths and --json"),
         (["faults", "--tuner", "sha"], "hive simulate faults: takes no option but --seeds and --json"),
