@@ -64,7 +64,7 @@ def check(way: Expected, steps: int, longest: int, devices: int, costs: Costs) -
     assert way.steps == steps
     assert spent(way, "train") == pytest.approx(steps * costs.seconds_per_step)
     assert spent(way, "save") == pytest.approx(way.checkpoints * costs.save_s)
-    busy_s = sum(spent(way, what) for what in ("train", "save", "load"))
+    busy_s = sum(spent(way, what) for what in ("train", "save", "load", "evaluate"))
     leases_max = way.steps + way.checkpoints
     assert busy_s <= way.device_hours * 3600 <= busy_s + leases_max * MESSAGES_S
     work_s = max(longest * costs.seconds_per_step, busy_s / devices)
@@ -81,12 +81,13 @@ def check(way: Expected, steps: int, longest: int, devices: int, costs: Costs) -
     st.sampled_from([1, 2, 3, 20]),
     st.sampled_from([0.0, 2.0, 50.0]),
     st.sampled_from([0.0, 1.0, 30.0]),
+    st.sampled_from([0.0, 5.0]),
     st.sampled_from([15.0, 60.0]),
 )
 def test_grid_takes_what_its_distinct_steps_and_its_checkpoints_take(
-    space: GridSpace, devices: int, load_s: float, save_s: float, every_s: float
+    space: GridSpace, devices: int, load_s: float, save_s: float, evaluate_s: float, every_s: float
 ) -> None:
-    costs = Costs(10.0, load_s=load_s, save_s=save_s, checkpoint_bytes=7, price=3.0)
+    costs = Costs(10.0, load_s=load_s, save_s=save_s, evaluate_s=evaluate_s, checkpoint_bytes=7, price=3.0)
     found = forecast(Search("s", [Grid(space)], checkpoint_every_s=every_s), devices, costs)
     trials, distinct = len(space.configs()), distinct_steps(space)
     assert found.trials == trials
