@@ -159,7 +159,7 @@ class Coordinator:
                     run.heard = -math.inf
                     self.books.pause(run, turn)
             for lease in list(self.books.leases.leases.values()):
-                self.dispatch.end(lease, now, turn)
+                self.dispatch.end(lease, lease.record.granted_at, turn)  # nobody knows until when it was trained
         self.upkeep.start(turn)
         turn.do(StartTimer("beat", self.settings.beat_s))
         return turn.effects()

@@ -90,7 +90,8 @@ class Succession:
             entries.append(msgspec.structs.replace(entry, run=run.name))
             turn.put(entries[-1])
         run.journal = Journal.of(entries, 0)
-        note = f"goes on from a run that did not end: {len(entries)} answers are told again" if entries else ""
+        answers = "1 answer is" if len(entries) == 1 else f"{len(entries)} answers are"
+        note = f"goes on from a run that did not end: {answers} told again" if entries else ""
         run.change(replays=before.name, note=note)
 
     def heir(self, run: Run) -> Run | None:

@@ -26,8 +26,10 @@ def test_root_that_is_opened_anew_ends_the_batches_of_the_dead_and_closes_the_ru
     lockstep.ask("done", (0, STRAIGHT, 4))
     lockstep.release("done", 0, done=True)
     lockstep.settings = replace(lockstep.settings, close_runs=True)
+    lockstep.now += 86_400.0
     lockstep.restart()
     assert not lockstep.books.leases.leases
+    assert lockstep.books.runs["run"].record.counts.trainer_busy_s == 0.0, "nobody trained while nothing ran"
     runs = lockstep.books.runs
     assert (runs["done"].record.closed, runs["run"].record.closed) == (True, False)
     assert runs["run"].paused
