@@ -11,12 +11,13 @@ somebody asks: as far up as what hangs there weighs otherwise than before. The a
 What is kept, for each node that has something to train:
 
     ends     the steps where a stage must end and none does yet: requests, and branch points of what is behind them
-    seconds  for each of these, what the longest path takes that begins where it ends; and who waits along it
+    stops    for each of these, the rank of the stage that ends there, and of the best one that starts there
     ways     for each step where children leave that need training: the best of them
 
 Between two floors of a node, which are standings and promises, its ends are one chain: each stage starts where the one
 before ends. So a change at a step weighs on the ends below it down to the next floor, and if there is none, on the
-place where the node leaves its parent.
+place where the node leaves its parent. Of the ends above it, it weighs on the next one only, whose stage may start
+elsewhere now.
 
 It must not know leases, trainers, studies, or how seconds were measured.
 """
@@ -42,49 +43,62 @@ FEW = 8
 """So many ways are compared one by one; of more, the best is kept on top of a heap."""
 
 
-class Ways:
+class Ways(dict[int, Rank]):
     """What leads on from one place: of each child, the rank of its first stage."""
 
-    __slots__ = ("heap", "ranks")
+    __slots__ = ("heap",)
 
     def __init__(self) -> None:
-        self.ranks: dict[int, Rank] = {}
         self.heap: list[Rank] | None = None
 
-    def put(self, child: int, rank: Rank) -> None:
-        """A child's first stage, new or otherwise than before."""
-        self.ranks[child] = rank
-        if self.heap is not None and len(self.heap) < 2 * len(self.ranks):
-            heappush(self.heap, rank)
-        else:
-            self.heap = None
-
-    def drop(self, child: int) -> None:
-        """A child needs nothing more."""
-        self.ranks.pop(child, None)
+    def put(self, child: int, rank: Rank | None) -> None:
+        """A child's first stage, new or otherwise than before; None if it needs nothing more."""
+        if rank is None:
+            self.pop(child, None)
+            return
+        self[child] = rank
+        if self.heap is not None:
+            if len(self.heap) < 2 * len(self):
+                heappush(self.heap, rank)
+            else:
+                self.heap = None
 
     def best(self) -> Rank | None:
         """The rank that goes first."""
-        ranks = self.ranks
-        if len(ranks) <= FEW:
-            return min(ranks.values(), default=None)
+        if len(self) <= FEW:
+            return min(self.values()) if self else None
         if self.heap is None:
-            self.heap = list(ranks.values())
+            self.heap = list(self.values())
             heapify(self.heap)
-        while ranks.get(self.heap[0][3].node) != self.heap[0]:
+        while self.get(self.heap[0][3].node) != self.heap[0]:
             heappop(self.heap)
         return self.heap[0]
 
 
-@dataclass(slots=True)
-class Front:
-    """What is left to train under one node. `ends`, `seconds`, `waiting` and `orders` are parallel, by rising step.
+class Stop:
+    """An end under a node, as it was weighed last.
 
     Attributes:
-        ends: steps where a stage must end.
-        seconds: minus what the longest path behind each end takes.
-        waiting: minus how many wait at each end and along that path.
-        orders: the oldest request at each end and on that path.
+        rank: of the stage that ends there.
+        behind: of the best stage that starts there: the node's next one, or a child's first. None if none does.
+        boundary: whether it must be saved: it is no mere pass into the one child that goes on from it.
+    """
+
+    __slots__ = ("behind", "boundary", "rank")
+
+    def __init__(self, place: Place) -> None:
+        self.rank: Rank = (0.0, 0, NEVER, place)
+        self.behind: Rank | None = None
+        self.boundary = True
+
+
+@dataclass(slots=True)
+class Front:
+    """What is left to train under one node.
+
+    Attributes:
+        ends: steps where a stage must end, rising.
+        stops: what is known of each.
         ways: by step where children leave: those that need training.
         measured: steps where a state stands that somebody wants measured.
         head: the rank of the first stage, where no floor lies below it: what the parent knows of it.
@@ -92,12 +106,17 @@ class Front:
 
     node: Node
     ends: list[int] = field(default_factory=list)
-    seconds: list[float] = field(default_factory=list)
-    waiting: list[int] = field(default_factory=list)
-    orders: list[int] = field(default_factory=list)
+    stops: list[Stop] = field(default_factory=list)
     ways: dict[int, Ways] = field(default_factory=dict)
     measured: frozenset[int] = frozenset()
     head: Rank | None = None
+
+    def start(self, at: int) -> int:
+        """Where the stage starts that ends at the end number `at`."""
+        below = self.ends[at - 1] if at else self.node.start
+        floors = self.node.floors
+        floor = bisect_left(floors, self.ends[at])
+        return max(below, floors[floor - 1]) if floor else below
 
     def chained(self, at: int, step: int) -> bool:
         """Whether the end number `at` is there, and no floor lies between `step` and it: its stage starts at `step`."""
@@ -107,14 +126,10 @@ class Front:
         above = bisect_right(floors, step)
         return above == len(floors) or floors[above] > self.ends[at]
 
-    def add(self, at: int, end: int) -> None:
-        self.ends.insert(at, end)
-        self.seconds.insert(at, 0.0)
-        self.waiting.insert(at, 0)
-        self.orders.insert(at, NEVER)
-
-    def remove(self, at: int) -> None:
-        del self.ends[at], self.seconds[at], self.waiting[at], self.orders[at]
+    def first(self, step: int) -> Rank | None:
+        """The rank of the stage that starts at `step`, which is an end, a floor or the node's start, if one does."""
+        at = bisect_right(self.ends, step)
+        return self.stops[at].rank if self.chained(at, step) else None
 
 
 class Frontier:
@@ -206,7 +221,7 @@ class Frontier:
         front = self.fronts.get(place.node)
         if front is None or front.node.stands(place.step):
             return False
-        return place.step in front.ways or front.chained(bisect_right(front.ends, place.step), place.step)
+        return place.step in front.ways or front.first(place.step) is not None
 
     def is_boundary(self, place: Place) -> bool:
         """Whether a batch whose way ends or goes on at a place must save it. To be asked before it is promised."""
@@ -215,7 +230,7 @@ class Frontier:
         if front is None:
             return True
         at = bisect_left(front.ends, place.step)
-        return at == len(front.ends) or front.ends[at] != place.step or self.boundary(front, at)
+        return at == len(front.ends) or front.ends[at] != place.step or front.stops[at].boundary
 
     def ends_within(self, node: int, start: int, end: int) -> list[int]:
         """The steps of (start, end) under a node where a stage must end."""
@@ -251,65 +266,50 @@ class Frontier:
             place = rank[3]
             node = self.plan.nodes[place.node]
             start = origin.step if origin is not None and origin.node == place.node else node.start
-            stages.append(Stage(node, start, place.step, origin))
+            stage = Stage(node, start, place.step, origin)
+            stages.append(stage)
             if start == place.step:
                 break
-            front = self.fronts[place.node]
-            at = bisect_left(front.ends, place.step)
-            stages[-1].boundary = self.boundary(front, at)
+            stop = self.stop(place)
+            stage.boundary = stop.boundary
             if long_enough(stages):
                 break
-            rank, origin = self.behind(front, at), place
-        waiting = [self.wanters(stage.node, stage.end) for stage in stages]
-        first = None if any(waiting) else self.nearest_wanter(stages[-1])
-        for stage, wanters in zip(reversed(stages), reversed(waiting), strict=True):
-            first = min([*wanters, *([first] if first else [])], key=lambda w: (w.trial, w.run), default=None)
-            stage.wanted, stage.first = len(wanters), first
+            rank, origin = stop.behind, place
+        self.name_wanters(stages)
         return stages
 
-    def nearest_wanter(self, stage: Stage) -> Wanter | None:
-        """Who waits nearest behind a stage on its path."""
-        place, wanters = stage.place, self.wanters(stage.node, stage.end)
-        while not wanters:
-            front = self.fronts[place.node]
-            rank = self.behind(front, bisect_left(front.ends, place.step))
-            if rank is None:
-                return None
+    def name_wanters(self, stages: list[Stage]) -> None:
+        """Say of each stage of a path how many wait for its end, and who waits first there or further on."""
+        first = None
+        if not any(self.wanters(stage.node, stage.end) for stage in stages):
+            first = self.nearest_wanter(stages[-1].place)
+        for stage in reversed(stages):
+            wanters = self.wanters(stage.node, stage.end)
+            if wanters:
+                stage.wanted = len(wanters)
+                first = min(wanters if first is None else (*wanters, first), key=by_trial)
+            stage.first = first
+
+    def nearest_wanter(self, place: Place) -> Wanter | None:
+        """Who waits nearest behind a place on the path from there."""
+        while (rank := self.stop(place).behind) is not None:
             place = rank[3]
-            wanters = self.wanters(self.plan.nodes[place.node], place.step)
-        return min(wanters, key=lambda w: (w.trial, w.run))
+            if wanters := self.wanters(self.plan.nodes[place.node], place.step):
+                return min(wanters, key=by_trial)
+        return None
 
-    def behind(self, front: Front, at: int) -> Rank | None:
-        """The best stage that starts where the end number `at` is: the node's next one, or a child's first."""
-        end = front.ends[at]
-        ways = front.ways.get(end)
-        best = ways.best() if ways is not None else None
-        if front.chained(at + 1, end):
-            own = self.rank(front, at + 1, end)
-            best = own if best is None or own < best else best
-        return best
-
-    def rank(self, front: Front, at: int, start: int) -> Rank:
-        """What the stage from `start` to the end number `at` is chosen by."""
-        node, end = front.node, front.ends[at]
-        cost_s = self.estimates.stage_s(node.number, end - start, saved=self.boundary(front, at))
-        return front.seconds[at] - cost_s, front.waiting[at], front.orders[at], Place(node.number, end)
-
-    def boundary(self, front: Front, at: int) -> bool:
-        """Whether the end number `at` must be saved: it is no mere pass into the one child that goes on from it."""
-        end = front.ends[at]
-        ways = front.ways.get(end)
-        return ways is None or len(ways.ranks) != 1 or front.chained(at + 1, end) or bool(self.wanters(front.node, end))
+    def stop(self, place: Place) -> Stop:
+        """What is known of a place where a stage ends."""
+        front = self.fronts[place.node]
+        return front.stops[bisect_left(front.ends, place.step)]
 
     def measurement(self, node: Node, step: int) -> Rank | None:
         """The rank of a stage without steps: a state stands there that somebody wants measured."""
         place = Place(node.number, step)
         if not node.stands(step) or place in self.plan.promises:
             return None
-        wanters = self.wanters(node, step)
-        if not wanters:
-            return None
-        return -self.estimates.stage_s(node.number, 0), -len(wanters), self.order(node, step), place
+        count, oldest = self.wishes(node, step)
+        return (-self.estimates.stage_s(node.number, 0), -count, oldest, place) if count else None
 
     def wanters(self, node: Node, step: int) -> Collection[Wanter]:
         """Those who wait for a place and count."""
@@ -319,11 +319,15 @@ class Frontier:
         counts = self.counts
         return request.wanters if counts is None else [wanter for wanter in request.wanters if counts(wanter.run)]
 
-    def order(self, node: Node, step: int) -> int:
-        """The age of the request at a place, as far as it counts."""
-        wanters = self.wanters(node, step)
-        asked = node.requests[step].wanters if wanters else {}
-        return min((asked[wanter] for wanter in wanters), default=NEVER)
+    def wishes(self, node: Node, step: int) -> tuple[int, int]:
+        """How many wait for a place and count, and the oldest of these requests."""
+        request = node.requests.get(step)
+        if request is None:
+            return 0, NEVER
+        if self.counts is None:
+            return len(request.wanters), request.order
+        orders = [order for wanter, order in request.wanters.items() if self.counts(wanter.run)]
+        return len(orders), min(orders, default=NEVER)
 
     # -- taking changes in --------------------------------------------------------------------------------------
 
@@ -343,16 +347,19 @@ class Frontier:
         heapify(queue)
         while queue:
             node = self.plan.nodes[-heappop(queue)]
-            before = self.fronts.get(node.number)
-            known, head = before.head if before is not None else None, self.renew(node, self.dirty.pop(node.number))
+            front = self.front(node)
+            known = front.head
+            head = front.head = self.renew(front, self.dirty.pop(node.number))
+            if not (front.ends or front.ways or front.measured):
+                self.drop(node.number)
             if head == known:
                 continue
             if node.parent is None:
-                pass_on(self.roots, node.number, head)
+                self.roots.put(node.number, head)
                 self.offer(FRESH)
                 continue
             above = node.parent.number
-            pass_on(self.ways_at(node.parent, node.start), node.number, head)
+            self.ways_at(node.parent, node.start).put(node.number, head)
             if above not in self.dirty:
                 heappush(queue, -above)
             self.dirty.setdefault(above, set()).add(node.start)
@@ -382,28 +389,25 @@ class Frontier:
             if not self.at[number]:
                 del self.at[number]
 
-    def renew(self, node: Node, steps: set[int]) -> Rank | None:
+    def renew(self, front: Front, steps: set[int]) -> Rank | None:
         """Work the changes at these steps of a node in. Returns what its parent should know of it."""
-        front = self.front(node)
+        node = front.node
         chains: dict[int, int] = {}
-        origins: set[int] = set()
         for step in steps:
             floor = self.renew_end(front, step)
             chains[floor] = max(step, chains.get(floor, 0))
-            origins.add(step)
         for floor, top in chains.items():
             self.weigh(front, floor, top)
-        for step in origins.union(chains) - {node.start}:
-            self.offer(Place(node.number, step))
-        front.head = self.rank(front, 0, node.start) if front.chained(0, node.start) else None
-        if not (front.ends or front.ways or front.measured):
-            self.drop(node.number)
-        return front.head
+        if node.standings:  # there alone can anything be begun
+            for step in steps.union(chains):
+                if step in node.standings:
+                    self.offer(Place(node.number, step))
+        return front.first(node.start)
 
     def renew_end(self, front: Front, step: int) -> int:
         """Let a step be an end if a stage must end there. Returns the floor below it, or the node's start."""
         node, ways = front.node, front.ways.get(step)
-        if ways is not None and not ways.ranks:
+        if ways is not None and not ways:
             del front.ways[step]
             ways = None
         below = bisect_left(node.floors, step)
@@ -412,9 +416,10 @@ class Frontier:
         there = at < len(front.ends) and front.ends[at] == step
         wanted = not reached and (ways is not None or bool(self.wanters(node, step)))
         if wanted and not there:
-            front.add(at, step)
+            front.ends.insert(at, step)
+            front.stops.insert(at, Stop(Place(node.number, step)))
         elif there and not wanted:
-            front.remove(at)
+            del front.ends[at], front.stops[at]
         if reached and self.measurement(node, step) is not None:
             front.measured |= {step}
         elif front.measured:
@@ -422,12 +427,20 @@ class Frontier:
         return node.floors[below - 1] if below else node.start
 
     def weigh(self, front: Front, floor: int, top: int) -> None:
-        """Weigh the ends in (floor, top], which are one chain, anew."""
-        for at in range(bisect_right(front.ends, top) - 1, bisect_right(front.ends, floor) - 1, -1):
-            node, end = front.node, front.ends[at]
-            front.seconds[at], waiting, oldest, _ = self.behind(front, at) or NOTHING
-            front.waiting[at] = waiting - len(self.wanters(node, end))
-            front.orders[at] = min(self.order(node, end), oldest)
+        """Weigh the ends in (floor, top], which are one chain, and the next one above, from the last on."""
+        ends, stops, node = front.ends, front.stops, front.node
+        step_s, save_s = self.estimates.step_weight(node.number), self.estimates.save_s.weight
+        for at in range(min(bisect_right(ends, top), len(ends) - 1), bisect_right(ends, floor) - 1, -1):
+            end, stop = ends[at], stops[at]
+            ways = front.ways.get(end)
+            best = None if ways is None else ways.best()
+            own = stops[at + 1].rank if front.chained(at + 1, end) else None
+            behind = stop.behind = own if best is None or (own is not None and own < best) else best
+            count, order = self.wishes(node, end)
+            stop.boundary = bool(count) or own is not None or ways is None or len(ways) != 1
+            seconds, waiting, oldest, _ = behind or NOTHING
+            seconds -= (end - front.start(at)) * step_s + (save_s if stop.boundary else 0.0)
+            stop.rank = seconds, waiting - count, min(order, oldest), stop.rank[3]
 
     def offer(self, place: Place) -> None:
         """What can be begun from a place is otherwise than before."""
@@ -449,7 +462,7 @@ class Frontier:
     def beginnings(self, place: Place) -> tuple[Rank | None, int]:
         """The best stage that could be begun from a place now, and how many there are."""
         if place == FRESH:
-            return self.roots.best(), len(self.roots.ranks)
+            return self.roots.best(), len(self.roots)
         node = self.plan.nodes[place.node]
         if not node.stands(place.step):
             return None, 0
@@ -458,20 +471,17 @@ class Frontier:
         count = len(found)
         front = self.fronts.get(place.node)
         if front is not None:
-            at = bisect_right(front.ends, place.step)
-            if front.chained(at, place.step):
-                found.append(self.rank(front, at, place.step))
+            own = front.first(place.step)
+            if own is not None:
+                found.append(own)
                 count += 1
             ways = front.ways.get(place.step)
             if ways is not None and (best := ways.best()) is not None:
                 found.append(best)
-                count += len(ways.ranks)
+                count += len(ways)
         return min(found, default=None), count
 
 
-def pass_on(ways: Ways, child: int, head: Rank | None) -> None:
-    """Tell what leads on from a place what a child's first stage is now."""
-    if head is None:
-        ways.drop(child)
-    else:
-        ways.put(child, head)
+def by_trial(wanter: Wanter) -> tuple[int, str]:
+    """Lower trials go first."""
+    return wanter.trial, wanter.run
