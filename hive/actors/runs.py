@@ -81,12 +81,9 @@ class Run:
         self.remember(want)
         counts = self.record.counts
         distinct = reused = 0
-        for node, end in path:
-            begin = max(self.reach.get(node.number, node.start), node.start)
-            if end > begin:
-                distinct += end - begin
-                reused += max(0, min(end, node.trained_to) - begin)
-                self.reach[node.number] = end
+        for node, begin, end in self.reaches(path):
+            distinct += end - begin
+            reused += max(0, min(end, node.trained_to) - begin)
         before = self.asked.get(want.trial, 0)
         self.asked[want.trial] = max(before, want.step)
         self.change(
@@ -98,6 +95,19 @@ class Run:
                 steps_reused=counts.steps_reused + reused,
             )
         )
+
+    def reaches(self, path: Iterable[tuple[Node, int]]) -> list[tuple[Node, int, int]]:
+        """A trial goes a path, given from its end upwards: (node, from, to) of what none has gone before."""
+        new = []
+        for node, end in path:
+            known = self.reach.get(node.number)
+            begin = node.start if known is None else known
+            if end > begin:
+                self.reach[node.number] = end
+                new.append((node, begin, end))
+            if known is not None:
+                break  # who was here has gone all that lies above
+        return new
 
     def remember(self, want: WantRecord) -> None:
         """Keep what a trial asked for; also how a want comes back from the store."""
@@ -112,8 +122,7 @@ class Run:
         """Take a want back from the store: what it counted is counted already."""
         self.remember(want)
         self.asked[want.trial] = max(self.asked.get(want.trial, 0), want.step)
-        for node, end in path:
-            self.reach[node.number] = max(self.reach.get(node.number, 0), end)
+        self.reaches(path)
 
     def trained(self, node: Node, begin: int, end: int, paid: int) -> int:
         """The steps [begin, end) of a node were trained for the first time: what this run asked of them it reuses up to

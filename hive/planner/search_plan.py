@@ -69,10 +69,6 @@ class Request:
         """Its age: the lowest number of those who wait."""
         return min(self.wanters.values())
 
-    def wanted_by(self, run: str) -> bool:
-        """Whether a trial of a run waits."""
-        return any(wanter.run == run for wanter in self.wanters)
-
 
 @dataclass(slots=True)
 class Node:
@@ -219,9 +215,9 @@ class SearchPlan:
         if request is None:
             request = node.requests[place.step] = Request()
             self.pending[place] = None
-        self.version += not request.wanted_by(wanter.run)
+        places = self.waiting.setdefault(wanter.run, {})
+        self.version += place not in places
         if wanter not in request.wanters:
-            places = self.waiting.setdefault(wanter.run, {})
             places[place] = places.get(place, 0) + 1
         request.wanters[wanter] = order
         self.touch(place)
@@ -232,7 +228,7 @@ class SearchPlan:
         request = self.nodes[place.node].requests.get(place.step)
         if request is not None and request.wanters.pop(wanter, None) is not None:
             self.no_longer(wanter.run, place)
-            self.version += not request.wanted_by(wanter.run)
+            self.version += place not in self.waiting.get(wanter.run, ())
             self.touch(place)
             if not request.wanters:
                 self.take(place)

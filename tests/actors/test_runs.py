@@ -38,6 +38,16 @@ def test_steps_asked_are_each_trial_s_furthest_and_distinct_steps_count_once() -
     assert (counts.trials_asked, counts.steps_asked, counts.steps_distinct) == (2, 35, 25)
 
 
+def test_way_counts_what_is_new_in_each_of_its_nodes_up_to_the_first_that_others_went() -> None:
+    asking = Asking()
+    asking.ask(0, STRAIGHT, 5)
+    asking.ask(1, MultiStep(1, [10, 15], 0.1), 20)
+    assert asking.counts.steps_distinct == 20
+    asking.ask(2, MultiStep(1, [10, 12], 0.1), 20)
+    assert asking.counts.steps_distinct == 28
+    assert asking.run.reach == {0: 10, 1: 15, 2: 20, 3: 20}
+
+
 def test_steps_that_were_trained_before_are_reused_once() -> None:
     asking = Asking()
     asking.tree.place(segments({"lr": STRAIGHT}, 20))
