@@ -20,7 +20,7 @@ from hive.cli.status import reading, size
 from hive.errors import StudyError
 from hive.planner.estimates import Mean
 from hive.planner.pieces import form_from_data
-from hive.planner.space import GridSpace, forms_key
+from hive.planner.space import Space, forms_key
 from hive.simulation.forecast import Costs, Expected, Forecast, Search, forecast
 from hive.storage.records import MeasuredRecord, NodeRecord, RunRecord, StandingRecord
 from hive.storage.store import Store
@@ -43,7 +43,7 @@ DEVICES_MAX = 100_000
 PICTURES = (".png", ".svg", ".pdf")
 """What `--plot` draws."""
 
-TUNERS: dict[str, Callable[[GridSpace], Tuner]] = {
+TUNERS: dict[str, Callable[[Space], Tuner]] = {
     "grid": Grid,
     "sha": lambda space: SuccessiveHalving(space, first_rung(space), space.steps, REDUCTION),
     "asha": lambda space: ASHA(space, first_rung(space), space.steps, REDUCTION),
@@ -74,7 +74,7 @@ def main(
         raise StudyError(f"--devices {devices}: {DEVICES_MAX:,} are simulated at most")
     draw = None if plot is None else drawer(plot)
     with redirect_stdout(sys.stderr):  # what the file prints is no part of the answer
-        search = of_spaces(file, space, set_name, tuner or "grid") if file.suffix == ".json" else of_study(file, tuner)
+        search = searched(file, space, set_name, tuner)
         costs = Costs(price=price) if root is None else replace(measured(root, search.name), price=price)
         if seconds_per_step is not None:
             costs = replace(costs, seconds_per_step=seconds_per_step)
@@ -105,7 +105,20 @@ def drawer(out: Path) -> Callable[[Forecast], None]:
     return partial(draw, out=out)
 
 
-def first_rung(space: GridSpace) -> int:
+def searched(file: Path, space: str | None, set_name: str | None, tuner: str | None) -> Search:
+    """The search of a file.
+
+    Raises:
+        StudyError: it defines none, or a space is named that is none of a JSON file.
+    """
+    if file.suffix.lower() == ".json":
+        return of_spaces(file, space, set_name, tuner or "grid")
+    if space is not None or set_name is not None:
+        raise StudyError(f"{file}: --space and --set are for a JSON file of spaces")
+    return of_study(file, tuner)
+
+
+def first_rung(space: Space) -> int:
     """The step of the first of the rungs."""
     return max(1, space.steps // REDUCTION**2)
 
@@ -130,8 +143,8 @@ def of_study(file: Path, tuner: str | None) -> Search:
     study, own = named(module, file, "study", Study), named(module, file, "tuner", object)
     if tuner is not None:
         space = getattr(own, "space", None)
-        if not isinstance(space, GridSpace):
-            raise StudyError(f"{file}: --tuner {tuner} needs a GridSpace, and `tuner` has none")
+        if not isinstance(space, Space):
+            raise StudyError(f"{file}: --tuner {tuner} needs a space to search, and `tuner` has none")
         own = TUNERS[tuner](space)
     return Search(study.name, [own], study.metric, study.mode, study.checkpoint_every_s)
 

@@ -26,6 +26,7 @@ from hive.storage.lmdb_store import LmdbStore
 from hive.storage.records import MeasuredRecord, NodeRecord, PlanRecord, RunRecord, StandingRecord
 from hive.storage.root import RootPaths
 from hive.storage.store import Put
+from hive.study import CHECKPOINT_EVERY_S
 from hive.tuners.grid import Grid
 
 SPACE = GridSpace(
@@ -158,6 +159,13 @@ def test_trial_that_no_trainer_could_train_is_an_error(tmp_path: Path, capsys: p
     assert "toy: trial 1: momentum: the study's hyper-parameters are lr" in capsys.readouterr().err
 
 
+def test_named_tuner_searches_a_space_that_was_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    drawn = "hive.RandomSpace({'lr': hive.Constant(hive.uniform(0.0, 1.0))}, n=5, steps=4), 4"
+    line = next(line for line in STUDY.splitlines() if "space, steps =" in line)
+    file = toy(tmp_path, (line, f"    space, steps = {drawn}"))
+    assert found(capsys, file, "--tuner", "grid")["stage"]["steps"] == 20
+
+
 def test_tuner_that_remembers_begins_anew_for_each_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     remembers = "assert not self.__dict__, self.seen\n        self.seen = True\n        "
     said = found(capsys, toy(tmp_path, (ASKS, remembers + ASKS)))
@@ -270,7 +278,8 @@ def test_forecast_of_a_search_that_was_run_takes_what_it_took_with_its_loads_sav
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root, file = tmp_path / "root", tmp_path / "batches.json"
-    world = World(Slower(10.0), load_s=7.0, save_s=3.0, evaluate_s=5.0, memory_max=0, bytes=1000)
+    every: dict[str, Any] = {"load_s": 7.0, "save_s": 3.0, "evaluate_s": 5.0, "checkpoint_every_s": CHECKPOINT_EVERY_S}
+    world = World(Slower(10.0), **every, memory_max=0, bytes=1000)
     busy_s = root_of(root, ("batches", world, batches(0.1, 0.2, 0.3)))
     assert world.loads
     steps_s = sum(20.0 if v["batch_size"] == 32 else 10.0 for v in all_steps(batches(0.1, 0.2, 0.3), merge=True))
@@ -307,6 +316,7 @@ def test_forecast_is_a_table_and_a_picture(space: Path, tmp_path: Path, capsys: 
         (["paper", "--devices", "3"], "hive simulate paper: takes no option but --whole-paths and --json"),
         (["faults", "--tuner", "sha"], "hive simulate faults: takes no option but --seeds and --json"),
         (["faults", "--whole-paths"], "hive simulate faults: takes no option but --seeds and --json"),
+        (["study.py", "--set", "all"], "study.py: --space and --set are for a JSON file of spaces"),
         (["SPACE", "--seeds", "0-9"], "--seeds is for `hive simulate faults`"),
     ],
 )
