@@ -140,8 +140,9 @@ def test_peer_with_keys_is_told_when_the_other_side_has_none(keys: Path) -> None
         ):
             client.network.send("server", Noted(1))
             reason, refused = await client.told.get()
+            while not refused:  # on a busy machine the closing may overtake the greeting for a while
+                reason, refused = await client.told.get()
             assert "has no keys" in reason
-            assert refused
             assert server.heard.empty()
 
     run(work())
