@@ -20,20 +20,35 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hive.actors.simulator import BEGAN, Simulator
 from hive.errors import StoreError
 from hive.storage.memory_store import MemoryStore
 from hive.storage.store import Write
 
-__all__ = ["FATAL", "KINDS", "TROUBLE_S", "Cut", "Fault", "FaultPlan", "Faults", "FaultyStore", "Storm", "beneath"]
+__all__ = [
+    "FATAL",
+    "FULL",
+    "KINDS",
+    "TROUBLE_S",
+    "Cut",
+    "Fault",
+    "FaultPlan",
+    "Faults",
+    "FaultyStore",
+    "Storm",
+    "beneath",
+]
 
 TROUBLE_S = 60.0
 """How long things go wrong, before everything heals; seconds."""
 
 MUCH_LATER_S = 30.0
 """A message that takes longer comes much later: leases and sessions may be over by then."""
+
+FULL = "store full"
+"""What becomes of every commit until there is room again."""
 
 HARMLESS = (
     "coordinator killed",
@@ -45,14 +60,19 @@ HARMLESS = (
     "node killed in a turn",
     "node lost",
     "node leaves",
+    "trainer outlives its node",
     "script killed",
     "study paused",
     "commit failed",
     "commit in doubt",
+    FULL,
     "cut",
+    "swizzle",
     "pause",
     "clock jump",
+    "clock drift",
     "job hangs",
+    "job slow",
 )
 """What may go wrong without that a request fails, as long as trainers may be lost often enough."""
 
@@ -177,10 +197,10 @@ class Faults:
 
 
 class FaultyStore(MemoryStore):
-    """A store whose next commit may fail: before it, or after it is done.
+    """A store whose next commit may fail: before it, or after it is done. When the store is full, each fails.
 
     Attributes:
-        fails: what the next commit does.
+        fails: what the next commit does; `FULL` until somebody makes room.
         failed: called with that when it does.
         committed: called with the writes of each commit, before it is done.
     """
@@ -197,8 +217,10 @@ class FaultyStore(MemoryStore):
         Raises:
             StoreError: it was to fail.
         """
-        fails, self.fails = self.fails, ""
-        if fails != "commit failed":
+        fails = self.fails
+        if fails != FULL:
+            self.fails = ""
+        if fails not in ("commit failed", FULL):
             self.committed(writes)
             super().commit(writes)
         if fails:
@@ -233,6 +255,10 @@ class FaultPlan:
         attempts_max: leases that may be lost on one stage before requests fail.
         raises: how likely it is that a step of user code raises.
         late, twice: how likely it is that a job's report is heard late, or twice.
+        tardy: that a timer comes late.
+        unwritten: that a checkpoint cannot be written.
+        broken: that a trainer's process finds no class that it could train, or ends at once.
+        no_number: the part of all states whose metrics are NaN or infinite, for good: training went wrong there.
     """
 
     storm: Storm = CALM
@@ -241,6 +267,10 @@ class FaultPlan:
     raises: float = 0.0
     late: float = 0.0
     twice: float = 0.0
+    tardy: float = 0.0
+    unwritten: float = 0.0
+    broken: float = 0.0
+    no_number: float = 0.0
 
     @classmethod
     def drawn(cls, seed: int, *, harmless: bool = False) -> FaultPlan:
@@ -269,10 +299,23 @@ class FaultPlan:
             for _ in range(draw.randint(0, 20))
         ]
         faults.sort(key=lambda fault: fault.at_s)
-        late, twice = choice([0, 0, 0.1]), choice([0, 0, 0.1])
+        plan = cls(
+            storm,
+            tuple(faults),
+            late=choice([0, 0, 0.1]),
+            twice=choice([0, 0, 0.1]),
+            tardy=choice([0, 0, 0.1]),
+            no_number=choice([0, 0, 0.3]),
+        )
         if harmless:
-            return cls(storm, tuple(faults), late=late, twice=twice)
-        return cls(storm, tuple(faults), choice([3, 1000]), choice([0, 0, 0, 0.01]), late, twice)
+            return plan
+        return replace(
+            plan,
+            attempts_max=choice([3, 1000]),
+            raises=choice([0, 0, 0, 0.01]),
+            unwritten=choice([0, 0, 0, 0.02]),
+            broken=choice([0, 0, 0, 0.1]),
+        )
 
     @property
     def tame(self) -> bool:

@@ -139,6 +139,7 @@ class Simulator:
         on_crash: called with the name of a host that died so.
         after_turn: called with a host's name after each of its turns.
         trace: what all its actors do is written there; None for nowhere.
+        lateness: by how many seconds the timer that is started comes late.
     """
 
     def __init__(self, seed: int = 0, weather: Weather = CLEAR) -> None:
@@ -157,6 +158,7 @@ class Simulator:
         self.on_crash: Callable[[str], None] = lambda _: None
         self.after_turn: Callable[[str], None] = lambda _: None
         self.trace: Trace | None = None
+        self.lateness: Callable[[], float] = lambda: 0.0
 
     # -- hosts --------------------------------------------------------------------------------------------------
 
@@ -287,7 +289,7 @@ class Simulator:
             if host.timers.get(name) == mark:
                 self.turn(host, TimerFired(name))
 
-        self.later(after_s, lambda: self.within(host, fire))
+        self.later(after_s + self.lateness(), lambda: self.within(host, fire))
 
     # -- messages -----------------------------------------------------------------------------------------------
 

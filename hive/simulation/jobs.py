@@ -129,7 +129,7 @@ class World:
     memory_max: int = 2
     every_step: bool = True
     raises: Callable[[str, dict[str, Any], int], str | None] = no_error
-    heard: Callable[[], Sequence[float]] = lambda: (0.0,)
+    heard: Callable[[Report], Sequence[float]] = lambda _: (0.0,)
     checkpoint_every_s: float = math.inf
     eval_every: int | None = None
     bytes: int = CHECKPOINT_BYTES
@@ -176,6 +176,7 @@ class SimulatedJobs:
     Attributes:
         host: the trainer's process; set by whoever starts it.
         hung: whether its job hangs.
+        slowness: a step takes so many times as long as it should.
     """
 
     def __init__(self, simulator: Simulator, world: World) -> None:
@@ -195,6 +196,7 @@ class SimulatedJobs:
         self.unheard: deque[Report] = deque()
         self.heard_at = 0.0
         self.hung = False
+        self.slowness = 1.0
 
     # -- what the driver calls --------------------------------------------------------------------------------------
 
@@ -219,6 +221,18 @@ class SimulatedJobs:
         hangs, self.training = self.training is not None, None
         self.hung |= hangs
         return hangs
+
+    def slow_down(self, slowness: float) -> bool:
+        """From now on a step takes so many times as long as it should, what is left of the one that runs, too. Whether
+        any was running."""
+        faster, self.slowness = self.slowness, slowness
+        runs, now = self.training is not None and self.steps > 0, self.simulator.now
+        if runs and slowness != faster:
+            left_s = max(0.0, self.since + self.steps * self.step_s - now) * slowness / faster
+            self.step_s *= slowness / faster
+            self.since = now + left_s - self.steps * self.step_s
+            self.wait(self.steps * self.step_s)
+        return runs
 
     # -- time -------------------------------------------------------------------------------------------------------
 
@@ -269,7 +283,7 @@ class SimulatedJobs:
     def say(self, *reports: Report) -> None:
         """Hand reports in."""
         for report in reports:
-            for after_s in self.world.heard():
+            for after_s in self.world.heard(report):
                 self.unheard.append(report)
                 self.heard_at = max(self.heard_at, self.simulator.now + after_s)
                 if after_s or len(self.unheard) > 1:
@@ -359,7 +373,7 @@ class SimulatedJobs:
     def train(self, lease: Running) -> Iterator[Pause]:
         """Calls of `train()`, and what is due after the last of them."""
         world, model, stage, began, step = self.world, self.world.model, lease.stage, self.simulator.now, lease.step
-        self.step_s = model.step_s(stage.forms, step)
+        self.step_s = model.step_s(stage.forms, step) * self.slowness
         yield self.until(lease), 0.0
         values = {name: form.value(step) for name, form in stage.forms.items()}
         if (error := world.raises("train", values, step)) is not None:
@@ -413,6 +427,9 @@ class SimulatedJobs:
         digest, file, lease.measured, lease.unsaved_s = world.model.digest(lease.state), None, measured, 0.0
         if lease.saved != place:
             lease.saved = place
+            if (error := world.raises("save", lease.values, lease.step)) is not None:
+                self.fail(lease, "save", lease.step, error)
+                return
             yield from self.spend(world.save_s, "save", place[0])
             file = self.save(order.file_name(*place), place, lease)
         evaluate_s = world.evaluate_s if measured else 0.0
@@ -442,7 +459,8 @@ class SimulatedJobs:
         """The lease ends here, with a checkpoint if there is anything new to save."""
         if lease.steps_run and self.live is not None and lease.saved != self.live[0]:
             yield from self.checkpoint(lease, measured=False)
-        self.end(lease)
+        if not lease.over:
+            self.end(lease)
 
     def fail(self, lease: Running, where: Where, step: int, error: str) -> None:
         """User code raised: the live model is gone, and the lease over."""

@@ -44,7 +44,7 @@ from hive.simulation.promises import (
     told_again,
 )
 from hive.simulation.swarm import HEALED_S, RestartedSearch, Swarm, told
-from hive.simulation.trouble import RAISED, UNREADABLE
+from hive.simulation.trouble import BROKEN, RAISED, UNREADABLE, UNWRITTEN
 from hive.simulation.values import expected_digest
 from hive.storage.records import AnswerRecord, StandingRecord
 from hive.storage.store import Put, Write
@@ -62,6 +62,9 @@ COMPARED_EVERY = 25
 
 FEW_ATTEMPTS = 3
 """With so many attempts, what is lost makes requests fail."""
+
+SAID = {RAISED: "job raises", UNWRITTEN: "checkpoint not written", BROKEN: "trainer broken"}
+"""The reasons of failures that are said as they are, with what must have happened for each."""
 
 TURNS_MAX = 200_000
 """Turns of one search, of which there are a few thousand: with more, it never comes to rest."""
@@ -302,10 +305,10 @@ class Life:
     def may_fail(self, error: str) -> bool:
         """Whether something went wrong that an answer without metrics names."""
         happened = self.swarm.faults.happened
-        if error == RAISED:
-            return happened["job raises"] > 0
         if error in UNREADABLE.values():
             return any(happened[kind] for kind in FATAL)
+        if error in SAID:
+            return happened[SAID[error]] > 0
         lost = " times in a row" in error or "before it was ready to train" in error
         return lost and not self.swarm.tame and self.swarm.plan.attempts_max <= FEW_ATTEMPTS
 

@@ -14,6 +14,7 @@ import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.faults import TROUBLE_S, FaultPlan, Faults, FaultyStore
@@ -24,7 +25,7 @@ from hive.planner.space import Config
 from hive.simulation.clients import Client, Cluster
 from hive.simulation.jobs import World
 from hive.simulation.trouble import Trouble
-from hive.simulation.values import ValuesModel
+from hive.simulation.values import ValuesModel, score_or_no_number
 
 __all__ = ["CONFIGS", "RUNGS", "RestartedSearch", "Search", "Swarm", "told"]
 
@@ -87,7 +88,8 @@ class Swarm:
         draw = self.random.choice
         step_s = draw([0.01, 0.3, 1.0])
         every_s = step_s * draw([math.inf, 2, 3])
-        return World(ValuesModel(step_s), checkpoint_every_s=every_s, eval_every=draw([None, None, 1]))
+        model = ValuesModel(step_s, partial(score_or_no_number, no_number=self.plan.no_number))
+        return World(model, checkpoint_every_s=every_s, eval_every=draw([None, None, 1]))
 
     def settings(self) -> CoordinatorSettings:
         """How patient the coordinator is, and how many files it may keep."""
@@ -179,7 +181,7 @@ class Search:
         self.client.ask(*[(trial, CONFIGS[trial % len(CONFIGS)], step) for trial, step in requests])
 
     def on_told(self, told: Told) -> None:
-        """Promote whoever is among the better half by now; a trial that failed ranks last."""
+        """Promote whoever is among the better half by now; a trial that failed, or measured no number, ranks last."""
         rung = self.rungs.setdefault(told.step, [])
         rung.append(told)
         above = next((step for step in RUNGS if step > told.step), None)
@@ -187,7 +189,7 @@ class Search:
             self.asked.append(None)
             self.client.ask_time()
             return
-        ranked = sorted(rung, key=lambda t: ((t.metrics or {}).get("score", math.inf), t.trial))
+        ranked = sorted(rung, key=lambda t: (rank(t), t.trial))
         for best in ranked[: len(rung) // 2]:
             if best.error is None and (best.trial, above) not in self.promoted:
                 self.promoted.add((best.trial, above))
@@ -198,6 +200,12 @@ class Search:
         if int(time) % 2 == 0 and self.first < TRIALS_MAX:
             self.ask((self.first, RUNGS[0]))
             self.first += 1
+
+
+def rank(told: Told) -> float:
+    """Where a trial stands among others: less is better."""
+    score = (told.metrics or {}).get("score", math.inf)
+    return score if math.isfinite(score) else math.inf
 
 
 Entry = tuple[object, ...]

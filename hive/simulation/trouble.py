@@ -6,21 +6,31 @@ must not know what is asked, or what must hold.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Literal, Protocol, TypeVar
 
 from hive.actors.actor import Called, Leave, Received
-from hive.actors.faults import Fault, FaultPlan, Faults, FaultyStore, beneath
+from hive.actors.faults import FULL, Cut, Fault, FaultPlan, Faults, FaultyStore, beneath
 from hive.actors.messages import StudyCommand
+from hive.actors.node import TrainerOrder
+from hive.actors.simulator import Host
 from hive.simulation.clients import Cluster
 from hive.simulation.jobs import SimulatedJobs
 from hive.storage.records import StandingRecord
+from hive.training.reports import Reached, Report
 
-__all__ = ["RAISED", "UNREADABLE", "Killable", "Trouble"]
+__all__ = ["BROKEN", "RAISED", "UNREADABLE", "UNWRITTEN", "Killable", "Trouble"]
 
 RAISED = "Boom"
 """What user code says when it raises."""
+
+UNWRITTEN = "no space left on device"
+"""What is said where a checkpoint cannot be written."""
+
+BROKEN = "the study's module is not on this machine"
+"""What a trainer says that finds no class to train."""
 
 UNREADABLE = {"checkpoint torn": "the file is torn", "checkpoint missing": "the file is missing"}
 """What is said of a checkpoint's file, by what happened to it."""
@@ -36,6 +46,18 @@ LEAVE_S = 5.0
 
 LATE_S = 3.0
 """How late a job's report may be heard."""
+
+TARDY_S = 5.0
+"""How late a timer may come."""
+
+SLOW = 100.0
+"""A job that is slow takes so many times as long for a step."""
+
+DRIFT = 0.2
+"""Seconds that a clock which drifts gains or loses in one."""
+
+AGAIN_S = 1.0
+"""When a coordinator whose store is full is started again; seconds."""
 
 
 T = TypeVar("T")
@@ -62,6 +84,7 @@ class Trouble:
         scripts: those that may be killed.
         dying: hosts that are to die in their next turn, with the kind of that.
         lost: machines that never come back.
+        left_behind: trainers whose node manager is gone.
         healed: whether nothing goes wrong any more.
     """
 
@@ -74,6 +97,7 @@ class Trouble:
         self.scripts: list[Killable] = []
         self.dying: dict[str, str] = {}
         self.lost: set[str] = set()
+        self.left_behind: list[Host] = []
         self.healed = False
         self.kinds: dict[str, Callable[[Fault], bool]] = {
             "coordinator killed": self.kill_coordinator,
@@ -85,14 +109,19 @@ class Trouble:
             "node killed in a turn": lambda fault: self.die_in_turn(self.nodes(), fault),
             "node lost": self.lose_node,
             "node leaves": self.leave,
+            "trainer outlives its node": self.outlive,
             "script killed": self.kill_script,
             "study paused": self.pause_study,
             "commit failed": self.fail_commit,
             "commit in doubt": self.fail_commit,
+            FULL: self.fill_store,
             "cut": self.cut,
+            "swizzle": self.swizzle,
             "pause": self.pause,
             "clock jump": self.jump,
+            "clock drift": self.drift,
             "job hangs": self.hang,
+            "job slow": self.slow_down,
             "checkpoint torn": self.damage,
             "checkpoint missing": self.damage,
         }
@@ -101,10 +130,12 @@ class Trouble:
         """Let everything go wrong at its time."""
         self.simulator.on_crash = self.crashed
         self.store.failed = self.count
-        world = self.cluster.world
-        if self.plan.raises:
+        self.simulator.lateness = self.lateness
+        self.cluster.broken = self.broken
+        world, plan = self.cluster.world, self.plan
+        if plan.raises or plan.unwritten:
             world.raises = self.raises
-        if self.plan.late or self.plan.twice:
+        if plan.late or plan.twice or plan.no_number:
             world.heard = self.heard
         for fault in self.plan.faults:
             self.simulator.later(fault.at_s, partial(self.happen, fault))
@@ -124,8 +155,11 @@ class Trouble:
         self.cluster.start_coordinator()
         for node in self.cluster.nodes:
             self.come_back(node)
+        for host in self.left_behind:
+            self.end(host)
         for trainer in self.cluster.trainers():
             self.end_hung(trainer)
+            self.speed_up(trainer)
         for client in self.cluster.clients:
             self.command(client.run, "resume")
 
@@ -180,6 +214,25 @@ class Trouble:
             self.lost.add(node)
             self.cluster.kill_node(node)
         return node is not None
+
+    def outlive(self, fault: Fault) -> bool:
+        """A node manager dies alone. Its trainers live on for a while, as they may where user code does not let their
+        process see it; before they end, it is there again."""
+        trainers = self.cluster.trainers()
+        node = chosen([name for name in self.nodes() if any(beneath(trainer, name) for trainer in trainers)], fault)
+        if node is None:
+            return False
+        self.simulator.remove(node)
+        self.simulator.later(fault.size / 2, partial(self.come_back, node))
+        for host in [self.simulator.hosts[trainer] for trainer in trainers if beneath(trainer, node)]:
+            self.left_behind.append(host)
+            self.simulator.later(fault.size, partial(self.end, host))
+        return True
+
+    def end(self, host: Host) -> None:
+        """A process ends, if it has not."""
+        if self.simulator.alive(host):
+            self.simulator.remove(host.name)
 
     def come_back(self, node: str) -> None:
         """A machine starts again, unless it is lost."""
@@ -238,9 +291,21 @@ class Trouble:
         kind = self.dying.pop(name, None)
         if kind is not None:
             self.count(kind)
-        self.cluster.crashed(name)
+        if self.store.fails == FULL and name == "coordinator":
+            self.cluster.crash_coordinator(AGAIN_S)
+        else:
+            self.cluster.crashed(name)
         if name in self.cluster.nodes:
             self.simulator.later(1.0, partial(self.come_back, name))
+
+    def broken(self, order: TrainerOrder) -> str | int | None:
+        """A trainer's process finds nothing that it could train, or ends at once."""
+        draw = self.simulator.random
+        if self.healed or draw.random() >= self.plan.broken:
+            return None
+        broken = draw.random() < 0.5
+        self.count("trainer broken" if broken else "trainer does not start")
+        return BROKEN if broken else 1
 
     def pause(self, fault: Fault) -> bool:
         """A process, or a whole machine, stands still; it is counted when it does."""
@@ -255,8 +320,19 @@ class Trouble:
 
     def fail_commit(self, fault: Fault) -> bool:
         """The coordinator's next commit fails; it is counted when it does."""
-        self.store.fails = fault.kind
+        self.store.fails = self.store.fails or fault.kind
         return False
+
+    def fill_store(self, fault: Fault) -> bool:
+        """The coordinator's commits fail, until there is room again; each is counted."""
+        self.store.fails = FULL
+        self.simulator.later(fault.size, self.make_room)
+        return False
+
+    def make_room(self) -> None:
+        """The store is full no longer."""
+        if self.store.fails == FULL:
+            self.store.fails = ""
 
     def cut(self, fault: Fault) -> bool:
         """What somebody says does not reach the coordinator for a while, or what that says does not reach them."""
@@ -266,23 +342,64 @@ class Trouble:
             self.faults.cut(*ways[int(fault.size * 1000) % 2], self.simulator.now + fault.size)
         return False
 
+    def swizzle(self, fault: Fault) -> bool:
+        """Some of those who speak with the coordinator are cut off one by one, and their ways open again in another
+        order; it is counted when two are closed."""
+        names, draw = sorted(self.simulator.hosts.keys() - {"coordinator"}), self.simulator.random
+        closed = draw.sample(names, draw.randint(2, len(names))) if len(names) > 1 else []
+        opened = draw.sample(closed, len(closed))
+        for at, name in enumerate(closed):
+            opens_s = fault.size * (0.5 + 0.5 * opened.index(name) / len(closed))
+            close = partial(self.close_ways, name, self.simulator.now + opens_s, second=at == 1)
+            self.simulator.later(fault.size * 0.5 * at / len(closed), close)
+        return False
+
+    def close_ways(self, name: str, until: float, *, second: bool) -> None:
+        """Nothing passes between a host and the coordinator, for a while."""
+        if not self.healed:
+            self.faults.cuts += [Cut(name, "coordinator", until), Cut("coordinator", name, until)]
+            self.faults.happened["swizzle"] += second
+
     def jump(self, fault: Fault) -> bool:
         """The coordinator's clock is set: nobody else's actor looks at one."""
         seconds = -fault.size if fault.whom < 0.5 else JUMP_FORWARD * fault.size
         self.faults.jump(self.simulator, "coordinator", seconds)
         return False
 
+    def drift(self, fault: Fault) -> bool:
+        """The coordinator's clock is too fast or too slow for a while."""
+        for second in range(int(fault.size)):
+            self.simulator.later(second, partial(self.set_clock, DRIFT if fault.whom < 0.5 else -DRIFT))
+        return fault.size >= 1.0
+
+    def set_clock(self, seconds: float) -> None:
+        """The coordinator's clock goes on by so much, or back."""
+        if not self.healed:
+            shifts = self.simulator.shifts
+            shifts["coordinator"] = shifts.get("coordinator", 0.0) + seconds
+
+    def lateness(self) -> float:
+        """A timer comes late."""
+        draw = self.simulator.random
+        if self.healed or not self.plan.tardy or draw.random() >= self.plan.tardy:
+            return 0.0
+        self.count("timer late")
+        return draw.random() * TARDY_S
+
     # -- jobs and their files ---------------------------------------------------------------------------------------
 
     def raises(self, where: str, values: dict[str, Any], step: int) -> str | None:
-        """User code raises now and then."""
-        if self.healed or where != "train" or self.simulator.random.random() >= self.plan.raises:
+        """User code raises now and then, and now and then a checkpoint cannot be written."""
+        likely = {"train": self.plan.raises, "save": self.plan.unwritten}.get(where, 0.0)
+        if self.healed or not likely or self.simulator.random.random() >= likely:
             return None
-        self.count("job raises")
-        return RAISED
+        self.count("job raises" if where == "train" else "checkpoint not written")
+        return RAISED if where == "train" else UNWRITTEN
 
-    def heard(self) -> Sequence[float]:
-        """A job's report is heard late, or twice."""
+    def heard(self, report: Report) -> Sequence[float]:
+        """A job's report is heard late, or twice; or says what is no number."""
+        if isinstance(report, Reached) and not all(map(math.isfinite, (report.metrics or {}).values())):
+            self.count("metrics no number")
         if self.healed:
             return (0.0,)
         draw = self.simulator.random
@@ -305,6 +422,21 @@ class Trouble:
         host = self.simulator.hosts.get(trainer)
         if host is not None and isinstance(host.jobs, SimulatedJobs) and host.jobs.hung:
             self.cluster.kill_trainer(trainer)
+
+    def slow_down(self, fault: Fault) -> bool:
+        """A job trains slowly for a while."""
+        trainer = chosen(self.cluster.busy(), fault)
+        jobs = self.simulator.hosts[trainer].jobs if trainer is not None else None
+        if trainer is None or not isinstance(jobs, SimulatedJobs) or not jobs.slow_down(SLOW):
+            return False
+        self.simulator.later(fault.size, partial(self.speed_up, trainer))
+        return True
+
+    def speed_up(self, trainer: str) -> None:
+        """A trainer's job is as fast as it should be."""
+        host = self.simulator.hosts.get(trainer)
+        if host is not None and isinstance(host.jobs, SimulatedJobs):
+            host.jobs.slow_down(1.0)
 
     def damage(self, fault: Fault) -> bool:
         """A file that a record names cannot be read any more."""

@@ -7,15 +7,31 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hive.planner.pieces import Form, Value
 from hive.planner.space import Config
 
-__all__ = ["ValuesModel", "expected_digest"]
+__all__ = ["ValuesModel", "expected_digest", "score", "score_or_no_number"]
 
 Forms = Mapping[str, Form]
+
+
+NO_NUMBERS = (math.nan, math.inf, -math.inf)
+"""What is measured where training went wrong."""
+
+
+def score(digest: str) -> dict[str, float]:
+    """Figures made from a digest."""
+    return {"score": int(digest[:6] or "0", 16) / 1000}
+
+
+def score_or_no_number(digest: str, no_number: float) -> dict[str, float]:
+    """The same, but in this part of all states, which are always the same ones, the figure is no number."""
+    drawn = int(digest[-6:] or "0", 16)
+    return {"score": NO_NUMBERS[drawn % len(NO_NUMBERS)]} if drawn < no_number * 16**6 else score(digest)
 
 
 @dataclass
@@ -28,7 +44,7 @@ class ValuesModel:
     """
 
     seconds: float = 0.1
-    measure: Callable[[str], dict[str, float]] = lambda digest: {"score": int(digest[:6] or "0", 16) / 1000}
+    measure: Callable[[str], dict[str, float]] = score
 
     def begin(self) -> str:
         """No value yet."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from hive.actors.actor import Called, Commit, Deliver, Effect, Event, Received, StartTimer, TimerFired
-from hive.actors.faults import FATAL, KINDS, TROUBLE_S, FaultPlan, Faults, FaultyStore, Storm
+from hive.actors.faults import FATAL, FULL, KINDS, TROUBLE_S, FaultPlan, Faults, FaultyStore, Storm
 from hive.actors.messages import Noted
 from hive.actors.simulator import BEGAN, Host, Simulator
 from hive.errors import StoreError
@@ -114,6 +114,30 @@ def test_commit_fails_before_or_after_it_is_done_and_the_actor_is_given_up(kind:
     assert len(committed) == done + 1
 
 
+def test_full_store_fails_each_commit_until_there_is_room_again() -> None:
+    store, failed = FaultyStore(), list[str]()
+    store.failed = failed.append
+    store.fails = FULL
+    for _ in range(2):
+        with pytest.raises(StoreError, match=FULL):
+            store.commit([WRITE])
+    assert (failed, store.entries) == ([FULL] * 2, {})
+    store.fails = ""
+    store.commit([WRITE])
+    assert len(store.entries) == 1
+
+
+def test_timer_comes_late_by_what_is_drawn_for_it() -> None:
+    simulator, late = Simulator(), iter([0.0, 4.0])
+    simulator.lateness = lambda: next(late)
+    actor = Scripted(lambda event: (), [StartTimer("beat", 1.0), StartTimer("other", 1.0)])
+    simulator.add(Host("a", actor))
+    simulator.run_for(4.0)
+    assert actor.heard == [TimerFired("beat")]
+    simulator.run_for(2.0)
+    assert actor.heard == [TimerFired("beat"), TimerFired("other")]
+
+
 def test_faulty_store_that_does_not_fail_is_a_store() -> None:
     stores: list[MemoryStore] = [FaultyStore(), MemoryStore()]
     for store in stores:
@@ -170,4 +194,5 @@ def test_plan_is_the_same_for_the_same_seed_and_a_fifth_are_tame() -> None:
 def test_harmless_plan_has_nothing_that_makes_a_request_fail() -> None:
     plans = [FaultPlan.drawn(seed, harmless=True) for seed in range(500)]
     assert not {fault.kind for plan in plans for fault in plan.faults} & set(FATAL)
-    assert all(plan.raises == 0 and plan.attempts_max == FaultPlan().attempts_max for plan in plans)
+    assert all(plan.raises == plan.unwritten == plan.broken == 0 for plan in plans)
+    assert all(plan.attempts_max == FaultPlan().attempts_max for plan in plans)

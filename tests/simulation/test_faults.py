@@ -26,7 +26,16 @@ SEEDS = int(os.environ.get("HIVE_FAULT_SEEDS", "400"))
 
 WEATHER = ("dropped", "repeated", "delayed", "overtaken", "much later", "cut off")
 
-HAPPENS = {*KINDS, *(f"message {what}" for what in WEATHER), "report late", "report twice", "job raises"}
+JOBS = ("report late", "report twice", "job raises", "checkpoint not written", "metrics no number")
+
+HAPPENS = {
+    *KINDS,
+    *(f"message {what}" for what in WEATHER),
+    *JOBS,
+    "timer late",
+    "trainer broken",
+    "trainer does not start",
+}
 """All kinds of faults."""
 
 REACHED = [
@@ -111,10 +120,13 @@ NOTICE = Notice("trainer", 1, 7, 0, 3, 3, "digest")
 COUNTS = RunCounts(steps_distinct=10, steps_reused=2, steps_run=9, failure=1)
 
 
-def told(step: int = 3, error: str | None = None) -> Told:
+NAN = float("nan")
+
+
+def told(step: int = 3, error: str | None = None, score: float = 1.0) -> Told:
     if error is not None:
         return Told("run", 1, 0, step, error=error)
-    return Told("run", 1, 0, step, {"score": 1.0}, "digest")
+    return Told("run", 1, 0, step, {"score": score}, "digest")
 
 
 def standing(**changes: Any) -> StandingRecord:
@@ -160,6 +172,7 @@ KEPT: list[Callable[[], None]] = [
     files(there=True),
     lambda: promises.adds_up("run", COUNTS),
     lambda: promises.as_if_alone("run", told(), "digest", {"score": 1.0}),
+    lambda: promises.as_if_alone("run", told(score=NAN), "digest", {"score": float("nan")}),
     lambda: promises.as_if_alone("run", told(error="Boom"), "other", {}),
     lambda: promises.goes_on(wanted=True, done_before=1, done_after=2, seconds=60.0),
     lambda: promises.goes_on(wanted=False, done_before=1, done_after=1, seconds=60.0),
@@ -185,6 +198,8 @@ BROKEN: list[tuple[str, Callable[[], None]]] = [
     ("P6", lambda: promises.adds_up("run", RunCounts(steps_distinct=10, steps_run=11, evicted=2))),
     ("P7", lambda: promises.as_if_alone("run", told(), "other", {"score": 1.0})),
     ("P7", lambda: promises.as_if_alone("run", told(), "digest", {"score": 2.0})),
+    ("P7", lambda: promises.as_if_alone("run", told(score=NAN), "digest", {"score": 1.0})),
+    ("P7", lambda: promises.as_if_alone("run", told(), "digest", {"score": NAN})),
     ("P8", lambda: promises.goes_on(wanted=True, done_before=1, done_after=1, seconds=60.0)),
 ]
 

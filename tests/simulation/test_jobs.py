@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -19,6 +20,7 @@ from hive.planner.sequences import MultiStep
 from hive.planner.space import segments
 from hive.simulation.jobs import SimulatedJobs, World
 from hive.simulation.values import ValuesModel, expected_digest
+from hive.storage.folders import LocalFolder
 from hive.training.reports import (
     Amendment,
     AmendmentTaken,
@@ -35,6 +37,8 @@ from tests.actors.test_drivers import Scripted
 from tests.training.toys import RISING, STEADY, Bench, Counter, batch, stage
 
 STEP_S = 2.0
+
+R = TypeVar("R")
 
 
 class Trainer:
@@ -230,6 +234,24 @@ def test_job_that_hangs_reports_nothing_more() -> None:
     assert trainer.jobs.hung
 
 
+def test_job_is_slow_for_a_while_in_the_middle_of_a_step() -> None:
+    trainer = Trainer()
+    trainer.jobs.start("1", batch(stage(0, 0, 3, STEADY)))
+    trainer.simulator.run_for(STEP_S / 2)
+    assert trainer.jobs.slow_down(100.0)
+    trainer.simulator.run_for(STEP_S * 40)
+    assert trainer.reports == [], "half a step takes fifty"
+    trainer.jobs.slow_down(100.0)
+    trainer.simulator.run_for(STEP_S * 10)
+    (_, first), *_ = trainer.reports
+    assert isinstance(first, Stepped)
+    assert first.seconds == pytest.approx(STEP_S * 50.5)
+    trainer.jobs.slow_down(1.0)
+    trainer.simulator.run_for(STEP_S * 2.1)
+    assert isinstance(trainer.reports[-1][1], Ended)
+    assert not trainer.jobs.slow_down(100.0), "nothing runs"
+
+
 def test_idle_job_cannot_hang() -> None:
     trainer = Trainer()
     assert not trainer.jobs.hang()
@@ -241,7 +263,7 @@ def test_reports_that_are_heard_late_or_twice_keep_their_order() -> None:
     order = batch(stage(0, 0, 8, STEADY, metrics=True))
     whole = Trainer().run(order)
     delays = iter([[0.0], [9.0], [0.0, 0.0], [3.0], *[[0.0]] * 100])
-    trainer = Trainer(World(ValuesModel(STEP_S), heard=lambda: next(delays)))
+    trainer = Trainer(World(ValuesModel(STEP_S), heard=lambda _: next(delays)))
     reports = trainer.run(order)
     assert reports == [*whole[:2], whole[2], *whole[2:]]
     assert trainer.reports[1][0] == 2 * STEP_S + 9.0
@@ -262,3 +284,28 @@ def test_job_whose_file_is_damaged_fails_as_the_executor_does(end: int, tmp_path
     assert isinstance(simulated[0], Failed)
     assert simulated[0].error == "torn"
     assert not any(isinstance(report, Failed) for report in first.run(order)), "it has the state itself"
+
+
+class FullFolder(LocalFolder):
+    """A folder on a disk without space."""
+
+    def put(self, name: str, write: Callable[[Path], R]) -> R:
+        raise OSError(f"no space left for {name}")
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_job_whose_checkpoint_cannot_be_written_fails_as_the_executor_does(leaves: bool, tmp_path: Path) -> None:
+    def raises(where: str, values: dict[str, Any], step: int) -> str | None:
+        return "no space left" if where == "save" else None
+
+    order = batch(stage(0, 0, 2, STEADY, metrics=True))
+    real = Bench(Counter, tmp_path)
+    real.executor.folder = FullFolder(tmp_path)
+    trainer = Trainer(World(ValuesModel(STEP_S), raises=raises))
+    if leaves:  # after the first step, with a checkpoint there
+        simulated = trainer.run(order, after=STEP_S / 2)
+        reports = real.run(order, lambda count: real.executor.stop())
+    else:
+        simulated, reports = trainer.run(order), real.run(order)
+    assert told(simulated) == told(reports)
+    assert told(simulated)[-2:] == [(Failed, 0, 2 - leaves, "save"), (Ended, 2 - leaves, None)]
