@@ -247,8 +247,8 @@ class LivePlan:
     def amended(self, lease: LeaseRecord, added: Sequence[Place], done: int) -> LeaseRecord:
         """A lease with what it should reach now; itself if that is what it says. `done`: the greatest step that it is
         known to have done."""
-        ends = running.cut(lease.ends, added, self.needed)
-        passed = set(lease.passes).difference(added)
+        passed = set(lease.passes).difference(added)  # what is needed there, another batch meets, or it is behind
+        ends = running.cut(lease.ends, added, lambda place: place not in passed and self.needed(place))
         passes = tuple((n, e) for n, _, e in ends if (n, e) in passed or not self.needed(Place(n, e)))
         ends, passes = self.anticipated(ends, passes, lease.lease, done)
         kept = {(node, end) for node, _, end in ends}.difference(passes)

@@ -18,7 +18,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from hive.simulation.life import Delivered, Outcome, lived
+from hive.simulation.coverage import Delivered, unreached
+from hive.simulation.life import Outcome, lived
 from hive.simulation.processes import processes
 
 __all__ = ["Report", "Violation", "campaign"]
@@ -137,6 +138,9 @@ class Report:
                 "max": round(healed_s[-1], 3),
             },
             "coverage": self.coverage,
+            "unreached": [
+                {"kind": kind, "state": state, "why": why} for (kind, state), why in unreached(self.delivered).items()
+            ],
         }
 
 

@@ -16,20 +16,16 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 from hive.actors.actor import Effect, Event, Received
-from hive.actors.aggregator import Aggregator
 from hive.actors.books import Books
 from hive.actors.coordinator import Coordinator
-from hive.actors.faults import FATAL, FaultPlan
+from hive.actors.faults import FATAL, TROUBLE_S, FaultPlan
 from hive.actors.messages import Notice, Told
-from hive.actors.node import NodeActor
-from hive.actors.session import Session
 from hive.actors.simulator import BEGAN, Host, Simulator, StuckError, Weather
 from hive.actors.traces import Trace, trace_file
-from hive.actors.trainer import TrainerActor
 from hive.simulation.clients import Client
+from hive.simulation.coverage import Delivered, state
 from hive.simulation.promises import (
     BrokenError,
     adds_up,
@@ -49,13 +45,16 @@ from hive.simulation.values import expected_digest
 from hive.storage.records import AnswerRecord, StandingRecord
 from hive.storage.store import Put, Write
 
-__all__ = ["Delivered", "Outcome", "lived"]
+__all__ = ["Outcome", "lived"]
 
 STEADY_S = 60.0
 """The T of P8, in seconds: longer than any lease, and than a new node manager and trainer take to begin."""
 
 AFTER_S = 20.0
 """Seconds to go on for when everything is answered: what comes late must change nothing."""
+
+CLOSED_S = 10.0
+"""When everything was asked, a run that is closed early goes on for so long at most; seconds."""
 
 COMPARED_EVERY = 25
 """Turns of the coordinator after which it is compared with one that is constructed from its store."""
@@ -68,9 +67,6 @@ SAID = {RAISED: "job raises", UNWRITTEN: "checkpoint not written", BROKEN: "trai
 
 TURNS_MAX = 200_000
 """Turns of one search, of which there are a few thousand: with more, it never comes to rest."""
-
-Delivered = Counter[tuple[str, str]]
-"""How often a kind of message was delivered to an actor in a state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,32 +113,6 @@ class Watched(Simulator):
         return effects
 
 
-def state(actor: object, message: object) -> str:
-    """Which actor, and in which of its states with regard to a message."""
-    match actor:
-        case Coordinator():
-            return coordinator_state(actor, message)
-        case TrainerActor():
-            doing = "leaving" if actor.leaving else "idle" if actor.lease is None else "busy"
-            return f"trainer, {doing}"
-        case Session():
-            return f"session, {'open' if actor.opened else 'opening'}"
-        case NodeActor():
-            return f"node, {'welcomed' if actor.welcomed else 'not yet welcomed'}"
-        case Aggregator():
-            return "aggregator"
-    return type(actor).__name__
-
-
-def coordinator_state(actor: Coordinator, message: Any) -> str:
-    """Of what a message to the coordinator is about: whether it is there."""
-    lease, run = getattr(message, "lease", None), getattr(message, "run", None)
-    if lease is not None:
-        return f"coordinator, lease {'out' if lease in actor.books.leases.leases else 'over'}"
-    if run is not None:
-        known_run = actor.books.runs.get(run)
-        return f"coordinator, run {'unknown' if known_run is None else 'closed' if known_run.record.closed else 'open'}"
-    return "coordinator"
 
 
 @dataclass
@@ -205,7 +175,7 @@ class Life:
             trials = [trial for trial in range(5) if draw.random() < 0.5]
             self.swarm.sometime(lambda: client.release(*trials))
         elif draw.random() < 0.1:
-            self.simulator.later(HEALED_S, client.close)
+            self.simulator.later(TROUBLE_S + draw.random() * CLOSED_S, client.close)
 
     def heal(self) -> None:
         """What is wanted comes within a bound, and never stands still on the way."""

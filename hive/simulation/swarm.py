@@ -18,7 +18,7 @@ from functools import partial
 
 from hive.actors.coordinator import CoordinatorSettings
 from hive.actors.faults import TROUBLE_S, FaultPlan, Faults, FaultyStore
-from hive.actors.messages import Collect, Told, ToldTime
+from hive.actors.messages import Collect, CurveQuery, Pin, StatusQuery, Told, ToldTime
 from hive.actors.simulator import Simulator, Weather
 from hive.planner.sequences import Constant, MultiStep, Piecewise
 from hive.planner.space import Config
@@ -26,6 +26,7 @@ from hive.simulation.clients import Client, Cluster
 from hive.simulation.jobs import World
 from hive.simulation.trouble import Trouble
 from hive.simulation.values import ValuesModel, score_or_no_number
+from hive.storage.records import StandingRecord
 
 __all__ = ["CONFIGS", "RUNGS", "RestartedSearch", "Search", "Swarm", "told"]
 
@@ -111,7 +112,8 @@ class Swarm:
 
     def open(self, run: str, *, plan_key: str = "key", merge: bool = True) -> Client:
         """A run that asks for one to three lots of trials at drawn moments, and may announce these and others."""
-        client = self.cluster.open(run, plan_key=plan_key, merge=merge)
+        metric = self.random.choice(["", "score"])  # the best of whose states is pinned
+        client = self.cluster.open(run, plan_key=plan_key, merge=merge, metric=metric)
         trials = range(self.random.randint(1, 5))
         self.configs |= {(run, trial): self.random.choice(self.pool) for trial in trials}
         announced = [(trial, self.configs.get((run, trial)) or self.random.choice(self.pool)) for trial in range(8)]
@@ -132,12 +134,23 @@ class Swarm:
         """A person collects garbage."""
         self.cluster.simulator.send("person", "coordinator", Collect())
 
+    def look(self) -> None:
+        """A person looks how things stand, at a curve, and pins a state."""
+        send, states = self.cluster.simulator.send, list(self.store.scan(StandingRecord))
+        send("person", "coordinator", StatusQuery(trees=True))
+        if states:
+            state = self.random.choice(states)
+            send("person", "aggregator", CurveQuery(state.plan, state.node))
+            send("person", "coordinator", Pin(state.digest, keep=self.random.random() < 0.7, by="somebody"))
+
     # -- time -----------------------------------------------------------------------------------------------------
 
     def go_wrong(self) -> None:
         """The first minute."""
         for _ in range(self.random.randint(0, 3)):
             self.sometime(self.collect)
+        for _ in range(self.random.randint(0, 2)):
+            self.sometime(self.look)
         self.trouble.begin()
         self.cluster.simulator.run_for(TROUBLE_S)
         self.trouble.heal()

@@ -231,6 +231,17 @@ def test_pass_that_training_has_left_behind_is_no_boundary_for_who_branches_ther
     assert [stage.place for stage in build(live.plan.tree) if stage.ready] == [Place(0, 10)]
 
 
+def test_batch_is_left_where_nothing_follows_a_pass_that_training_has_left_behind() -> None:
+    live = Live()
+    asked = live.ask(DROPPED, 20)
+    record = live.plan.lease(1, live.plan.paths.take("run"), "trainer", "node", 0.0)
+    live.ask(MultiStep(1, [10], 0.5), 15)
+    live.plan.tree.let_go(asked, Wanter("run", 0))
+    assert live.plan.needed(Place(0, 10))
+    after = amended(live, record, step=12)
+    assert (after.ends, after.passes) == ((), ())
+
+
 def test_of_two_batches_the_one_that_only_passes_is_left_as_it_is_where_the_other_meets_what_is_asked() -> None:
     live = Live()
     live.ask(DROPPED, 20)
