@@ -13,17 +13,20 @@ from __future__ import annotations
 import hashlib
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from hive.actors.actor import Effect, Event, Received
+from hive.actors.actor import Effect, Event, Received, Send
 from hive.actors.books import Books
 from hive.actors.coordinator import Coordinator
 from hive.actors.faults import FATAL, TROUBLE_S, FaultPlan
-from hive.actors.messages import Notice, Told
+from hive.actors.leases import Lease
+from hive.actors.messages import Amended, Grant, Noted, Notice, Told
 from hive.actors.simulator import BEGAN, Host, Simulator, StuckError, Weather
 from hive.actors.traces import Trace, trace_file
+from hive.actors.trainer import TrainerActor
+from hive.planner.search_plan import Place
 from hive.simulation.clients import Client
 from hive.simulation.coverage import Delivered, state
 from hive.simulation.promises import (
@@ -34,8 +37,11 @@ from hive.simulation.promises import (
     files_are_there,
     first_record_stands,
     goes_on,
+    granted_once,
     known,
+    noted_stands,
     old_notice_changes_nothing,
+    promises_are_ahead,
     restart_changes_nothing,
     told_again,
 )
@@ -97,20 +103,42 @@ class Watched(Simulator):
     def __init__(self, seed: int, weather: Weather) -> None:
         super().__init__(seed, weather)
         self.delivered: Delivered = Counter()
+        self.notices: dict[tuple[int, int], Notice] = {}
 
     def decided(self, host: Host, event: Event) -> list[Effect]:
         """What an actor wants, watched."""
         actor, message = host.actor, event.message if isinstance(event, Received) else None
         if message is not None:
             self.delivered[type(message).__name__, state(actor, message)] += 1
-        old = isinstance(actor, Coordinator) and isinstance(message, Notice)
-        leases = set(actor.books.leases.leases) if old and isinstance(actor, Coordinator) else set()
+        leases = dict(actor.books.leases.leases) if isinstance(actor, Coordinator) else {}
         effects = super().decided(host, event)
-        if old and isinstance(message, Notice):
-            old_notice_changes_nothing(message, leases, effects)
+        if isinstance(actor, Coordinator):
+            if isinstance(message, Notice):
+                old_notice_changes_nothing(message, leases, effects)
+            if isinstance(message, Notice | Amended) and message.lease in actor.books.leases.leases:
+                promises_are_ahead(message, actor.books.leases.leases[message.lease].record)
+            self.judge_words(actor, leases, effects)
+        elif isinstance(actor, TrainerActor):
+            said = [e.message for e in effects if isinstance(e, Send) and isinstance(e.message, Notice)]
+            self.notices |= {(notice.lease, notice.number): notice for notice in said}
         if self.turns > TURNS_MAX:
             raise BrokenError("P8", f"after {self.turns:,} turns it never comes to rest")
         return effects
+
+    def judge_words(self, actor: Coordinator, before: Mapping[int, Lease], effects: Sequence[Effect]) -> None:
+        """What the coordinator tells trainers. `before`: the batches that were out before this turn."""
+        books = actor.books
+        for message in [effect.message for effect in effects if isinstance(effect, Send)]:
+            if isinstance(message, Noted) and message.lease in before:
+                standings = books.plans[before[message.lease].record.plan].standings
+                for number in range(message.number, 0, -1):
+                    notice = self.notices.get((message.lease, number))
+                    if notice is not None:
+                        noted_stands(notice, standings.get(Place(notice.node, notice.step)))
+            if isinstance(message, Grant) and message.lease not in before and message.lease in books.leases.leases:
+                lease = books.leases.leases[message.lease]
+                others = [each for each in books.leases.of_plan(lease.record.plan) if each is not lease]
+                granted_once(lease.record.ends, [each.way for each in others if not each.stopping])
 
 
 
@@ -174,7 +202,7 @@ class Life:
         if draw.random() < 0.3:
             trials = [trial for trial in range(5) if draw.random() < 0.5]
             self.swarm.sometime(lambda: client.release(*trials))
-        elif draw.random() < 0.1:
+        elif draw.random() < 0.3:
             self.simulator.later(TROUBLE_S + draw.random() * CLOSED_S, client.close)
 
     def heal(self) -> None:

@@ -12,8 +12,9 @@ from typing import Any
 
 from hive.actors.actor import Commit, Effect
 from hive.actors.books import Books
-from hive.actors.messages import Notice, Told
-from hive.storage.records import RunCounts, StandingRecord
+from hive.actors.messages import Amended, Notice, Told
+from hive.planner.running import Ends, Way
+from hive.storage.records import LeaseRecord, RunCounts, StandingRecord
 from hive.storage.store import Put, Write
 
 __all__ = [
@@ -24,8 +25,11 @@ __all__ = [
     "files_are_there",
     "first_record_stands",
     "goes_on",
+    "granted_once",
     "known",
+    "noted_stands",
     "old_notice_changes_nothing",
+    "promises_are_ahead",
     "restart_changes_nothing",
     "told_again",
     "told_in_order",
@@ -91,6 +95,24 @@ def old_notice_changes_nothing(notice: Notice, leases: Collection[int], effects:
     for write in writes:
         found = isinstance(write, Put) and isinstance(record := write.record, StandingRecord) and record.checkpoint
         demand(not found, "P2", f"a notice of the old lease {notice.lease} brought {write}")
+
+
+def noted_stands(notice: Notice, standing: StandingRecord | None) -> None:
+    """P1: what a trainer is told is noted stands, for it will not be said again."""
+    lost = notice.checkpoint is not None and standing is None
+    unmeasured = notice.metrics is not None and standing is not None and standing.metrics is None
+    demand(not (lost or unmeasured), "P1", f"{notice} is noted, and {standing} stands")
+
+
+def granted_once(ends: Ends, ways: Sequence[Way]) -> None:
+    """P6: each repeated step with its cause. That one batch is granted what another will leave a checkpoint of is none.
+
+    `ends`: the stages of a batch when it is granted; `ways`: what others that are out have ahead."""
+    for node, begin, end in ends:
+        for way in ways:
+            stops = [stop for other, _, stop in way.ends if other == node and (node, stop) not in way.passes]
+            both = any(max(begin, way.step) < stop <= end for stop in stops)
+            demand(not both, "P6", f"steps {begin} to {end} of node {node} are granted, and {way} has them ahead")
 
 
 def told_in_order(run: str, told: int, number: int) -> None:
@@ -163,6 +185,12 @@ def as_if_alone(run: str, told: Told, digest: str, metrics: Mapping[str, float])
     figures = told.metrics is not None and repr(sorted(told.metrics.items())) == repr(sorted(metrics.items()))
     same = told.error is not None or (told.digest == digest and figures)  # as text: NaN is not equal to itself
     demand(same, "P7", f"{run} was told {told}, and alone it is {digest} with {dict(metrics)}")
+
+
+def promises_are_ahead(message: Notice | Amended, lease: LeaseRecord) -> None:
+    """P8: some wanted stage makes progress. Nobody waits for a boundary that a batch has passed, once it said so."""
+    behind = [end for end in lease.ends if end[2] < message.step and lease.noted >= message.number]
+    demand(not behind, "P8", f"{behind} is waited for, and {message} was applied")
 
 
 def goes_on(wanted: bool, done_before: object, done_after: object, seconds: float) -> None:
