@@ -51,6 +51,8 @@ def show(report: Report) -> None:
     print("\nMessages delivered, by whom they reached in which state:")
     for kind, states in report.coverage.items():
         print(f"  {kind:<16}" + ", ".join(f"{state} {count:,}" for state, count in states.items()))
+    print("\nNot delivered:")
+    columns({f"{kind} to {state}": why or "no reason is known" for (kind, state), why in report.unreached.items()})
 
 
 def columns(words: Mapping[str, str]) -> None:

@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
-from hive.simulation.coverage import Delivered, unreached
+from hive.simulation.coverage import Cell, Delivered, unreached
 from hive.simulation.life import Outcome, lived
 from hive.simulation.processes import processes
 
@@ -114,6 +114,11 @@ class Report:
             table.setdefault(kind, {})[state] = count
         return table
 
+    @property
+    def unreached(self) -> dict[Cell, str]:
+        """The kinds of messages that did not reach an actor in a state, and why."""
+        return unreached(self.delivered)
+
     def to_json(self) -> dict[str, Any]:
         """The report as plain values."""
         healed_s = sorted(self.healed_s) or [0.0]
@@ -138,9 +143,7 @@ class Report:
                 "max": round(healed_s[-1], 3),
             },
             "coverage": self.coverage,
-            "unreached": [
-                {"kind": kind, "state": state, "why": why} for (kind, state), why in unreached(self.delivered).items()
-            ],
+            "unreached": [{"kind": kind, "state": state, "why": why} for (kind, state), why in self.unreached.items()],
         }
 
 

@@ -32,8 +32,11 @@ TRAINER = tuple(f"trainer, {doing}" for doing in ("idle", "busy", "leaving"))
 NODE = tuple(f"node, {doing}" for doing in ("not yet welcomed", "welcomed", "leaving"))
 SESSION = tuple(f"session, {doing}" for doing in ("opening", "open"))
 
+NUMBERED = ("Ask", "AskTime", "Announce", "Release", "CloseRun")
+"""What a session says, beside its opening and its beats."""
+
 TAKEN: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
-    (("OpenRun", "Ask", "AskTime", "Announce", "Release", "CloseRun", "SessionBeat"), RUN),
+    (("OpenRun", *NUMBERED, "SessionBeat"), RUN),
     (("Notice", "Amended", "LeaseEnded"), LEASE),
     (("TrainerBeat",), (*LEASE, "coordinator, no lease")),
     (("TrainerBroken", "NodeBeat", "TrainerExited"), ("coordinator",)),
@@ -45,10 +48,29 @@ TAKEN: list[tuple[tuple[str, ...], tuple[str, ...]]] = [
 ]
 """What each actor takes, and its states with regard to that."""
 
-IMPOSSIBLE: dict[Cell, str] = {}
+NOT_OPEN = "a session says this once it is told that its run is open, and what is in the store stays there"
+NOT_ASKED = "a session asks once its run is open, and before it has asked there is nothing to tell it"
+ONE_SCRIPT = "no seed starts a script while an earlier copy of it lives, and nothing is asked of a run that is over"
+KILLED = "scripts that ask for the time close no run, and of one that was killed nothing comes when another took over"
+CLOSED = "few runs are closed, and it must come again, or late, after that"
+
+IMPOSSIBLE: dict[Cell, str] = {
+    **{(kind, "coordinator, run unknown"): NOT_OPEN for kind in NUMBERED},
+    ("SessionBeat", "coordinator, run unknown"): NOT_OPEN,
+    **{(kind, "session, opening"): NOT_ASKED for kind in ("RunState", "Told", "ToldTime")},
+    ("AskTime", "coordinator, run closed"): KILLED,
+    **{("Refused", state): ONE_SCRIPT for state in SESSION},
+}
 """What cannot be delivered, and why."""
 
-RARE: dict[Cell, str] = {}
+RARE: dict[Cell, str] = {
+    **{(kind, "coordinator, run closed"): CLOSED for kind in ("OpenRun", *NUMBERED) if kind != "AskTime"},
+    **{
+        ("RetireTrainer", f"node, {doing}"): "a trainer is retired only if its class cannot be had on its machine"
+        for doing in ("not yet welcomed", "leaving")
+    },
+    ("Amend", "trainer, leaving"): "a batch must be cut anew within the moment that its trainer takes to leave",
+}
 """What few seeds reach, and why."""
 
 

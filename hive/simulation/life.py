@@ -59,9 +59,6 @@ STEADY_S = 60.0
 AFTER_S = 20.0
 """Seconds to go on for when everything is answered: what comes late must change nothing."""
 
-CLOSED_S = 10.0
-"""When everything was asked, a run that is closed early goes on for so long at most; seconds."""
-
 COMPARED_EVERY = 25
 """Turns of the coordinator after which it is compared with one that is constructed from its store."""
 
@@ -203,7 +200,7 @@ class Life:
             trials = [trial for trial in range(5) if draw.random() < 0.5]
             self.swarm.sometime(lambda: client.release(*trials))
         elif draw.random() < 0.3:
-            self.simulator.later(TROUBLE_S + draw.random() * CLOSED_S, client.close)
+            self.simulator.later(TROUBLE_S * (0.9 + 0.2 * draw.random()), client.close)  # when everything was asked
 
     def heal(self) -> None:
         """What is wanted comes within a bound, and never stands still on the way."""

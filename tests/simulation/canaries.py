@@ -42,7 +42,7 @@ class Mutant:
         name: what is wrong.
         owner, method: the function.
         old, new: what its source says once, and says instead.
-        rare: few seeds catch it, or none: what nobody promises may be wrong.
+        reason: why few seeds catch it, or none; "" if any forty do.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Mutant:
     method: str
     old: str
     new: str
-    rare: bool = False
+    reason: str = ""
 
 
 MUTANTS = [
@@ -78,7 +78,6 @@ MUTANTS = [
         "next_of",
         "message.number == lease",
         "message.number >= lease",
-        rare=True,
     ),
     Mutant("writes no notice down", Dispatch, "on_notice", "turn.put(lease.record)", "pass"),
     Mutant(
@@ -88,9 +87,9 @@ MUTANTS = [
         "sorted(plan.tree.take(place))",
         "sorted(plan.tree.take(place))[:1]",
     ),
-    Mutant("keeps a promise that came too late", Dispatch, "passed_by", "if behind:", "if False:", rare=True),
+    Mutant("keeps a promise that came too late", Dispatch, "passed_by", "if behind:", "if False:"),
     Mutant("never withdraws promises", SearchPlan, "withdraw", "self.forget_promise(place)", "pass"),
-    Mutant("promises nothing", SearchPlan, "promise", "for place in places:", "for place in ():", rare=True),
+    Mutant("promises nothing", SearchPlan, "promise", "for place in places:", "for place in ():"),
     Mutant("forgets the cause of a loss", Dispatch, "end", "failure=lost", "failure=0"),
     Mutant(
         "keeps the lease that is over in its store", Dispatch, "end", "turn.delete(LeaseRecord, record.key())", "pass"
@@ -102,7 +101,7 @@ MUTANTS = [
         "found",
         "notice.checkpoint if first.checkpoint is None else first.checkpoint",
         "notice.checkpoint or first.checkpoint",
-        rare=True,
+        "two batches save at one place only where the one asks late for what the other has just passed",
     ),
     Mutant("stores no eviction", LivePlan, "evict", "turn.put(record)", "pass"),
     Mutant("gives up what a batch starts from", Upkeep, "fixed", "(r.origin, r.reached) if place", "()"),
@@ -111,14 +110,21 @@ MUTANTS = [
     Mutant("comes back without promises", Books, "load_leases", "tree.promise(record.lease, lease.ahead)", "tree"),
     Mutant("comes back without losses", Books, "load_leases", "] = loss.count", "] = 0"),
     Mutant("tells a replay in another order", Succession, "inherit", "of(entries, 0)", "of(entries[::-1], 0)"),
-    Mutant("forgets who spoke before it was suspended", Succession, "overlook", "since + away_s", "since", rare=True),
+    Mutant(
+        "forgets who spoke before it was suspended",
+        Succession,
+        "overlook",
+        "since + away_s",
+        "since",
+        "a script must be killed and started again within the seconds before its coordinator is held up",
+    ),
     Mutant("hands answers on as they come", Session, "on_told", "self.told + 1, None", "message.number, None"),
     Mutant("repeats no question", Session, "beat", "for message in self.unapplied:", "for message in ():"),
     Mutant("repeats no notice", TrainerActor, "beat", "for message in self.unnoted:", "for message in ():"),
     Mutant("trains a batch again", TrainerActor, "on_grant", "grant.lease <= self.last_lease", "False"),
     Mutant("repeats no grant", Dispatch, "on_trainer_beat", "turn.send(sender, plan.grant(lease.record))", "pass"),
-    Mutant("repeats no order to a node", Staff, "node_beat", "turn.send(sender, assigned.order)", "pass", rare=True),
-    Mutant("never gives a lease up", Coordinator, "beat", "self.books.leases.expired(now)", "()", rare=True),
+    Mutant("repeats no order to a node", Staff, "node_beat", "turn.send(sender, assigned.order)", "pass"),
+    Mutant("never gives a lease up", Coordinator, "beat", "self.books.leases.expired(now)", "()"),
 ]
 
 
@@ -144,14 +150,15 @@ def in_force(mutant: Mutant) -> Iterator[None]:
 
 
 def main(seeds: range) -> None:
-    """Print, for each mutant, the part of the seeds that catches it, the first that does, and the promises."""
+    """Print for each mutant how many of the seeds catch it, after how many the first does, and by which promises."""
+    print("| planted fault | caught by | seeds | after | reason |\n|---|---|---|---|---|")
     for mutant in MUTANTS:
         with in_force(mutant):
             broken = {seed: outcome.broken for seed in seeds if (outcome := lived(seed)).broken is not None}
-        promises = Counter(promise for promise, _ in broken.values())
-        first = min(broken, default=None)
-        said = ", ".join(f"{promise} {count}" for promise, count in sorted(promises.items()))
-        print(f"{mutant.name:46} {len(broken):4} of {len(seeds)}  first {first}  {said}", flush=True)
+        counts = Counter(promise for promise, _ in broken.values())
+        promises = ", ".join(f"{promise} {count}" for promise, count in sorted(counts.items()))
+        after = min(broken) - seeds[0] + 1 if broken else "-"
+        print(f"| {mutant.name} | {promises} | {len(broken)} of {len(seeds)} | {after} | {mutant.reason} |", flush=True)
 
 
 if __name__ == "__main__":

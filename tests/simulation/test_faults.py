@@ -14,12 +14,14 @@ import pytest
 
 from hive.actors.actor import Commit, Effect, Send
 from hive.actors.faults import KINDS
-from hive.actors.messages import Noted, Notice, Told
+from hive.actors.messages import MESSAGES, Amended, Noted, Notice, Told
+from hive.planner.running import Way
 from hive.simulation import promises
 from hive.simulation.campaign import Report, Violation, campaign
+from hive.simulation.coverage import IMPOSSIBLE, RARE, cells
 from hive.simulation.life import Outcome
 from hive.simulation.promises import BrokenError
-from hive.storage.records import CheckpointFile, RunCounts, StandingRecord
+from hive.storage.records import CheckpointFile, LeaseRecord, RunCounts, StandingRecord
 from hive.storage.store import Put
 
 SEEDS = int(os.environ.get("HIVE_FAULT_SEEDS", "400"))
@@ -82,11 +84,25 @@ def test_messages_reach_actors_in_the_states_that_matter(report: Report) -> None
     assert [cell for cell in REACHED if not table.get(cell[0], {}).get(cell[1])] == []
 
 
+def test_each_message_reaches_each_state_of_whom_it_is_for_or_it_is_said_why_not(report: Report) -> None:
+    assert {cell for cell, why in report.unreached.items() if not why} == set()
+    assert report.delivered.keys() <= set(cells())
+    assert report.delivered.keys() & IMPOSSIBLE.keys() == set()
+    assert IMPOSSIBLE.keys() | RARE.keys() <= set(cells())
+    assert not IMPOSSIBLE.keys() & RARE.keys()
+
+
+def test_cells_are_of_all_that_travels_between_actors_save_what_people_are_answered() -> None:
+    answers = {"Curves", "Status", "StudyDone", "Collected", "Pinned"}
+    assert {kind for kind, _ in cells()} == {message.__name__ for message in MESSAGES} - answers
+
+
 def test_report_is_plain_values_with_a_count_of_each_kind(report: Report) -> None:
     said = report.to_json()
     assert (said["seeds"], said["violations"], said["differed"]) == (SEEDS, 0, 0)
     assert said["repeated"] == report.repeated
     assert said["faults"]["pause"] == report.faults["pause"]
+    assert all(cell["why"] for cell in said["unreached"])
     assert said["messages"]["Notice"] == sum(said["coverage"]["Notice"].values())
     assert said["virtual_s"] > 60.0 * SEEDS
     assert said["wall_s"] > 0
@@ -150,7 +166,21 @@ def files(there: bool) -> Callable[[], None]:
     return lambda: promises.files_are_there([Put(STANDING)], lambda record: there)
 
 
+def noted(notice: Notice, standing: StandingRecord | None) -> Callable[[], None]:
+    return lambda: promises.noted_stands(notice, standing)
+
+
+def granted(way: Way) -> Callable[[], None]:
+    return lambda: promises.granted_once(((0, 2, 6),), [way])
+
+
+def ahead(noted: int, *ends: tuple[int, int, int]) -> Callable[[], None]:
+    lease = LeaseRecord(7, "plan", "trainer", "node", "run", None, ends, None, 0.0, noted=noted)
+    return lambda: promises.promises_are_ahead(Amended("trainer", 2, 7, 1, 5), lease)
+
+
 FOUND = Commit((Put(STANDING),))
+WRITTEN = Notice("trainer", 1, 7, 0, 3, 3, "digest", metrics={"score": 1.0}, checkpoint=FILE)
 
 KEPT: list[Callable[[], None]] = [
     answers([told()]),
@@ -166,6 +196,14 @@ KEPT: list[Callable[[], None]] = [
     old_notice(7, FOUND),
     old_notice(8, Send("trainer", Noted(1, 7))),
     old_notice(8, Commit((Put(standing(checkpoint=None)),))),
+    noted(WRITTEN, STANDING),
+    noted(WRITTEN, standing(checkpoint=None)),
+    noted(NOTICE, None),
+    granted(Way(1, ((0, 0, 3), (1, 3, 9)), 1, ((0, 3),))),
+    granted(Way(1, ((0, 0, 3), (0, 3, 9)), 3)),
+    granted(Way(1, ((0, 0, 2), (1, 2, 5)), 0)),
+    ahead(2, (0, 2, 5), (0, 5, 9)),
+    ahead(1, (0, 2, 4), (0, 4, 9)),
     lambda: promises.told_in_order("run", 2, 3),
     lambda: promises.told_again("run", [1, 2], [1, 2, 3]),
     lambda: promises.restart_changes_nothing({"wants": 1}, {"wants": 1}),
@@ -184,6 +222,8 @@ BROKEN: list[tuple[str, Callable[[], None]]] = [
     ("P1", answers([told(), told(4)])),
     ("P1", answers([told(error="the trainer was lost")])),
     ("P1", answers([Told("run", 1, 0, 3)])),
+    ("P1", noted(WRITTEN, None)),
+    ("P1", noted(WRITTEN, standing(metrics=None))),
     ("P2", stands(STANDING, standing(digest="other"))),
     ("P2", stands(STANDING, standing(metrics={"score": 2.0}))),
     ("P2", stands(STANDING, standing(metrics=None))),
@@ -196,10 +236,13 @@ BROKEN: list[tuple[str, Callable[[], None]]] = [
     ("P4", lambda: promises.restart_changes_nothing({"wants": 1}, {"wants": 2})),
     ("P5", files(there=False)),
     ("P6", lambda: promises.adds_up("run", RunCounts(steps_distinct=10, steps_run=11, evicted=2))),
+    ("P6", granted(Way(1, ((0, 0, 3), (0, 3, 9)), 2))),
+    ("P6", granted(Way(1, ((0, 2, 6),), 2))),
     ("P7", lambda: promises.as_if_alone("run", told(), "other", {"score": 1.0})),
     ("P7", lambda: promises.as_if_alone("run", told(), "digest", {"score": 2.0})),
     ("P7", lambda: promises.as_if_alone("run", told(score=NAN), "digest", {"score": 1.0})),
     ("P7", lambda: promises.as_if_alone("run", told(), "digest", {"score": NAN})),
+    ("P8", ahead(2, (0, 2, 4), (0, 4, 9))),
     ("P8", lambda: promises.goes_on(wanted=True, done_before=1, done_after=1, seconds=60.0)),
 ]
 
