@@ -1,6 +1,6 @@
 """Seeds that draw what goes wrong: every promise holds, everything really happens, and each check fires when it should.
 
-`HIVE_FAULT_SEEDS=1000 pytest tests/simulation/test_faults.py` runs that many seeds; `make faults` 20,000.
+`HIVE_FAULT_SEEDS=100 pytest tests/simulation/test_faults.py` runs fewer; `make faults` 20,000.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from hive.simulation.promises import BrokenError
 from hive.storage.records import CheckpointFile, LeaseRecord, RunCounts, StandingRecord
 from hive.storage.store import Put
 
-SEEDS = int(os.environ.get("HIVE_FAULT_SEEDS", "400"))
+SEEDS = int(os.environ.get("HIVE_FAULT_SEEDS", "1000"))
 
 WEATHER = ("dropped", "repeated", "delayed", "overtaken", "much later", "cut off")
 
