@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
-from hive.actors.actor import Effect, Event, Received, Send
+from hive.actors.actor import DeleteFiles, Effect, Event, Received, Send
 from hive.actors.books import Books
 from hive.actors.coordinator import Coordinator
 from hive.actors.faults import FATAL, TROUBLE_S, FaultPlan
@@ -39,6 +39,7 @@ from hive.simulation.promises import (
     goes_on,
     granted_once,
     known,
+    no_start_is_given_up,
     noted_stands,
     old_notice_changes_nothing,
     promises_are_ahead,
@@ -101,6 +102,7 @@ class Watched(Simulator):
         super().__init__(seed, weather)
         self.delivered: Delivered = Counter()
         self.notices: dict[tuple[int, int], Notice] = {}
+        self.starts: dict[int, str | None] = {}
 
     def decided(self, host: Host, event: Event) -> list[Effect]:
         """What an actor wants, watched."""
@@ -123,8 +125,11 @@ class Watched(Simulator):
         return effects
 
     def judge_words(self, actor: Coordinator, before: Mapping[int, Lease], effects: Sequence[Effect]) -> None:
-        """What the coordinator tells trainers. `before`: the batches that were out before this turn."""
+        """What the coordinator says, and has deleted. `before`: the batches that were out before this turn."""
         books = actor.books
+        for effect in effects:
+            if isinstance(effect, DeleteFiles):
+                no_start_is_given_up(effect.names, [self.starts.get(number) for number in books.leases.leases])
         for message in [effect.message for effect in effects if isinstance(effect, Send)]:
             if isinstance(message, Noted) and message.lease in before:
                 standings = books.plans[before[message.lease].record.plan].standings
@@ -133,6 +138,7 @@ class Watched(Simulator):
                     if notice is not None:
                         noted_stands(notice, standings.get(Place(notice.node, notice.step)))
             if isinstance(message, Grant) and message.lease not in before and message.lease in books.leases.leases:
+                self.starts[message.lease] = message.checkpoint
                 lease = books.leases.leases[message.lease]
                 others = [each for each in books.leases.of_plan(lease.record.plan) if each is not lease]
                 granted_once(lease.record.ends, [each.way for each in others if not each.stopping])

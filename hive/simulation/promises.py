@@ -27,6 +27,7 @@ __all__ = [
     "goes_on",
     "granted_once",
     "known",
+    "no_start_is_given_up",
     "noted_stands",
     "old_notice_changes_nothing",
     "promises_are_ahead",
@@ -166,6 +167,14 @@ def files_are_there(writes: Sequence[Write], verified: Callable[[StandingRecord]
     for write in writes:
         if isinstance(write, Put) and isinstance(write.record, StandingRecord) and write.record.checkpoint is not None:
             demand(verified(write.record), "P5", f"{write.record} names what is not there")
+
+
+def no_start_is_given_up(names: Collection[str], starts: Collection[str | None]) -> None:
+    """P5: every checkpoint that a batch starts from is there as long as the batch is out.
+
+    `names`: files that are to be deleted."""
+    needed = set(names).intersection(starts)
+    demand(not needed, "P5", f"{sorted(map(str, needed))} are to be deleted, and batches that are out start from them")
 
 
 def adds_up(run: str, counts: RunCounts) -> None:
