@@ -311,13 +311,14 @@ class Books:
 
     def charge(self, payer: Run, node: Node, begin: int, end: int, turn: Turn) -> None:
         """The steps [begin, end) were trained for the first time: each is run for one of those who asked for it, the
-        payer of the batch before others, and reused by the rest. What nobody asks for any more is the payer's."""
+        payer of the batch before others, and reused by the rest. What nobody asks for any more is the payer's, as if it
+        had asked: who did is closed, and its counts are final."""
         runs, paid = self.counting[payer.record.plan].values(), begin
         asking = [run for run in runs if begin < end and begin < run.reach.get(node.number, 0)]
         for run in sorted(asking, key=lambda run: (run is not payer, run.name)):
             paid = run.trained(node, begin, end, paid)
             turn.put(run.record)
-        payer.count(steps_run=end - paid)
+        payer.count(steps_run=end - paid, steps_distinct=end - paid)
 
     def pays(self, run: Run) -> bool:
         """Whether a batch is out whose steps go to this run's counts."""

@@ -234,6 +234,22 @@ def test_closed_run_is_told_that_its_counts_are_final_when_its_batch_has_ended()
     assert state.counts.steps_run == 3
 
 
+def test_steps_that_a_closed_run_alone_had_asked_for_are_those_of_whoever_pays_the_batch() -> None:
+    lockstep = Lockstep()
+    for run, step in (("run", 10), ("other", 20)):
+        lockstep.open(run)
+        lockstep.ask(run, (0, STRAIGHT, step))
+    trainer = lockstep.trainer()
+    assert trainer.take(), "a batch of the other's, which the older request pays"
+    assert [end for _, _, end, _ in stages(trainer)] == [10, 20]
+    trainer.train(14)
+    lockstep.close("other")
+    assert trainer.stop_if_told()
+    counts = lockstep.books.runs["run"].record.counts
+    assert (counts.steps_run, counts.steps_distinct, counts.steps_reused) == (14, 14, 0)
+    assert_adds_up(counts)
+
+
 def test_silent_run_is_paused_and_resumed_when_it_speaks() -> None:
     lockstep, trainer = busy((0, STRAIGHT, 20), session_lease_s=15.0)
     trainer.train(3)
