@@ -144,8 +144,6 @@ class Watched(Simulator):
                 granted_once(lease.record.ends, [each.way for each in others if not each.stopping])
 
 
-
-
 @dataclass
 class Life:
     """A swarm that is held to the promises.

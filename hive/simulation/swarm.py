@@ -97,6 +97,7 @@ class Swarm:
         draw = self.random.choice
         return CoordinatorSettings(
             lease_s=draw([3, 10]),
+            hang_s=draw([86_400.0, 15.0]),
             session_lease_s=draw([4, 20]),
             attempts_max=self.plan.attempts_max,
             checkpoint_bytes_max=draw([0, 0, 300, 900]),  # of 100 each
