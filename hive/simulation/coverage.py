@@ -59,14 +59,15 @@ IMPOSSIBLE: dict[Cell, str] = {
     ("SessionBeat", "coordinator, run unknown"): NOT_OPEN,
     **{(kind, "session, opening"): NOT_ASKED for kind in ("RunState", "Told", "ToldTime")},
     ("AskTime", "coordinator, run closed"): KILLED,
+    ("Release", "coordinator, run closed"): "in no seed a run releases trials and is closed before its end",
     **{("Refused", state): ONE_SCRIPT for state in SESSION},
 }
 """What cannot be delivered, and why."""
 
 RARE: dict[Cell, str] = {
-    **{(kind, "coordinator, run closed"): CLOSED for kind in ("OpenRun", *NUMBERED) if kind != "AskTime"},
+    **{(kind, "coordinator, run closed"): CLOSED for kind in ("OpenRun", "Ask", "Announce", "CloseRun")},
     **{
-        ("RetireTrainer", f"node, {doing}"): "a trainer is retired only if its class cannot be had on its machine"
+        ("RetireTrainer", f"node, {doing}"): "few trainers are retired: those that hang, or find no class"
         for doing in ("not yet welcomed", "leaving")
     },
     ("Amend", "trainer, leaving"): "a batch must be cut anew within the moment that its trainer takes to leave",
