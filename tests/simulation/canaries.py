@@ -116,7 +116,7 @@ MUTANTS = [
         "overlook",
         "{run: since + away_s for run",
         "{run: since for run",
-        "a script must be started again in the seconds before its coordinator is held up; test_succession.py catches it",
+        "a script must start again in the seconds before its coordinator is held up; test_succession.py catches it",
     ),
     Mutant("hands answers on as they come", Session, "on_told", "self.told + 1, None", "message.number, None"),
     Mutant("repeats no question", Session, "beat", "for message in self.unapplied:", "for message in ():"),
