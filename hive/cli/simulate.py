@@ -83,13 +83,18 @@ def paper(json: bool, given: dict[str, Any]) -> int:
     if json:
         print(json_text.dumps([row.to_json() for row in rows], indent=1))
         return 0
-    show(rows)
+    shown = list(show(rows))
     print(f"\n{LEGEND}")
+    below = [(row, of, why) for row in shown for of, why in row.below_paper.items()]
+    if below:
+        print("\nWhere less is saved than in the paper:")
+    for row, of, why in below:
+        print(f"  {row.experiment.study} {row.experiment.tuner}, {of.replace('_', '-')}: {why}")
     return 0
 
 
-def show(rows: Iterator[Row]) -> None:
-    """The rows, each as soon as it is there."""
+def show(rows: Iterator[Row]) -> Iterator[Row]:
+    """The rows, each shown as soon as it is there."""
     widths = [11, 5, 5, 14, 5, 5, 4, 13, 5, 5, 4, 4, 5, 7, 5]
 
     def line(words: tuple[str, ...]) -> None:
@@ -98,6 +103,7 @@ def show(rows: Iterator[Row]) -> None:
     line(HEADINGS)
     for row in rows:
         line(cells(row))
+        yield row
 
 
 def cells(row: Row) -> tuple[str, ...]:

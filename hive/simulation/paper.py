@@ -143,6 +143,36 @@ class Row:
         """How many times as long as the optimum "stage" takes; None without one."""
         return None if self.optimum_hours is None else self.stage.hours / self.optimum_hours
 
+    @property
+    def below_paper(self) -> dict[str, str]:
+        """Of each ratio that is below the paper's, why, from the figures."""
+        paper, found = self.experiment.paper, dict[str, str]()
+        if (self.ratio.device_hours or 0.0) < (paper.device_hours or 0.0):
+            found["device_hours"] = self.why_no_fewer_device_hours(paper.device_hours or 0.0)
+        if (self.ratio.hours or 0.0) < (paper.hours or 0.0):
+            found["hours"] = self.why_no_sooner(paper.hours or 0.0)
+        return found
+
+    def why_no_fewer_device_hours(self, paper: float) -> str:
+        """What keeps the ratio of device-hours below the paper's."""
+        if self.merge_rate < paper:
+            return f"the merge rate is {self.merge_rate:.2f}, and sharing saves no more than that"
+        return f"the best trial's {self.experiment.extra} further steps are shared with nobody, nor are saves and loads"
+
+    def why_no_sooner(self, paper: float) -> str:
+        """What keeps the ratio of hours below the paper's."""
+        extra, most = self.experiment.extra, self.trial.hours / self.lower_bound_hours
+        alone_h = extra * self.experiment.seconds / 3600
+        rest = (self.trial.hours - alone_h) / (self.stage.hours - alone_h)
+        further = f"{extra} further steps of the best trial, {alone_h:.2f} h on one device"
+        if most < paper:
+            end = f", of which {further}" if extra else ""
+            return f"no schedule ends before {self.lower_bound_hours:.2f} h, a ratio of {most:.2f}{end}"
+        if rest >= paper:
+            return f"{further}, end both; without them it is {rest:.2f}"
+        busy = self.stage.busy_devices
+        return f"{busy:.1f} of {DEVICES} devices have work on average" + (f"; {further}, end both" if extra else "")
+
     def to_json(self) -> dict[str, Any]:
         """The row as data."""
         return {
@@ -157,6 +187,7 @@ class Row:
             "lower_bound_hours": self.lower_bound_hours,
             "optimum_hours": self.optimum_hours,
             "over_optimum": self.over_optimum,
+            "below_paper": self.below_paper,
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import partial
 from itertools import islice
 
@@ -11,7 +12,7 @@ import pytest
 from hive.cli import simulate
 from hive.cli.main import main
 from hive.cli.simulate import HEADINGS, cells
-from hive.simulation.paper import PAPER, Experiment, Row, run
+from hive.simulation.paper import PAPER, Experiment, Mode, Ratio, Row, run
 
 QUICK = tuple(each for each in PAPER if each.study in ("resnet56", "bert", "high-S1", "low-S1"))
 
@@ -66,6 +67,39 @@ def test_nothing_ends_before_its_bounds_and_trials_apart_are_those_of_the_paper(
     assert halving.ratio.device_hours > 4.84
 
 
+def test_reason_is_given_from_the_figures_where_a_ratio_is_below_the_papers(rows: dict[tuple[str, str], Row]) -> None:
+    for row in rows.values():
+        for of in ("device_hours", "hours"):
+            ours, papers = getattr(row.ratio, of), getattr(row.experiment.paper, of)
+            assert (of in row.below_paper) == (papers is not None and ours < papers)
+    halving = rows["resnet56", "SHA"]
+    bound = (120 + 100) * 107.1 / 3600
+    assert halving.below_paper == {
+        "hours": f"no schedule ends before {bound:.2f} h, a ratio of {halving.trial.hours / bound:.2f}, of which "
+        f"100 further steps of the best trial, {100 * 107.1 / 3600:.2f} h on one device"
+    }
+
+
+def made(*, merge_rate: float = 3.0, hours: float = 10.0, bound: float = 5.0, extra: int = 0) -> Row:
+    """A row in which trials apart take 30 hours of 90 devices' and the paper's ratios are 4."""
+    given = Experiment("study", "grid", (), 3600.0, extra=extra, paper=Ratio(4.0, 4.0))
+    return Row(given, merge_rate, Mode(900.0, 30.0), Mode(300.0, hours), bound, None)
+
+
+@pytest.mark.parametrize(
+    ("row", "device_hours", "hours"),
+    [
+        (made(), "the merge rate is 3.00", "30.0 of 40 devices have work"),
+        (made(merge_rate=5.0, extra=2), "2 further steps are shared with nobody", "2 further steps of the best trial"),
+        (made(bound=8.0), "the merge rate", "no schedule ends before 8.00 h, a ratio of 3.75$"),
+        (made(hours=9.0, extra=4), "the merge rate", "4.00 h on one device, end both; without them it is 5.20"),
+    ],
+)
+def test_reason_is_what_the_figures_allow(row: Row, device_hours: str, hours: str) -> None:
+    assert re.search(device_hours, row.below_paper["device_hours"])
+    assert re.search(hours, row.below_paper["hours"])
+
+
 def test_rows_are_json_and_cells_of_a_table(rows: dict[tuple[str, str], Row]) -> None:
     row = rows["bert", "grid"]
     said = json.loads(json.dumps(row.to_json()))
@@ -73,6 +107,16 @@ def test_rows_are_json_and_cells_of_a_table(rows: dict[tuple[str, str], Row]) ->
     assert said["stage"].keys() == {"device_hours", "hours", "busy_devices"}
     assert said["paper_ratio"] == {"device_hours": 2.0, "hours": 2.02}
     assert len(cells(row)) == len(HEADINGS)
+
+
+def test_command_says_why_less_is_saved_than_in_the_paper_below_the_table(
+    rows: dict[tuple[str, str], Row], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(simulate, "run", lambda **_: iter(rows.values()))
+    assert main(["simulate", "paper"]) == 0
+    below = capsys.readouterr().out.partition("Where less is saved than in the paper:\n")[2].splitlines()
+    assert f"  resnet56 SHA, hours: {rows['resnet56', 'SHA'].below_paper['hours']}" in below
+    assert len(below) == sum(len(row.below_paper) for row in rows.values())
 
 
 def test_papers_rule_is_shown_beside_the_optimum_where_it_is_chosen(
