@@ -166,8 +166,8 @@ class Row:
         rest = (self.trial.hours - alone_h) / (self.stage.hours - alone_h)
         further = f"{extra} further steps of the best trial, {alone_h:.2f} h on one device"
         if most < paper:
-            end = f", of which {further}" if extra else ""
-            return f"no schedule ends before {self.lower_bound_hours:.2f} h, a ratio of {most:.2f}{end}"
+            alone = f", {alone_h:.2f} of them the best trial's {extra} further steps on one device" if extra else ""
+            return f"no schedule ends before {self.lower_bound_hours:.2f} h{alone}: a ratio of {most:.2f}"
         if rest >= paper:
             return f"{further}, end both; without them it is {rest:.2f}"
         busy = self.stage.busy_devices

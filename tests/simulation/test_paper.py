@@ -73,10 +73,10 @@ def test_reason_is_given_from_the_figures_where_a_ratio_is_below_the_papers(rows
             ours, papers = getattr(row.ratio, of), getattr(row.experiment.paper, of)
             assert (of in row.below_paper) == (papers is not None and ours < papers)
     halving = rows["resnet56", "SHA"]
-    bound = (120 + 100) * 107.1 / 3600
+    bound, alone = (120 + 100) * 107.1 / 3600, 100 * 107.1 / 3600
     assert halving.below_paper == {
-        "hours": f"no schedule ends before {bound:.2f} h, a ratio of {halving.trial.hours / bound:.2f}, of which "
-        f"100 further steps of the best trial, {100 * 107.1 / 3600:.2f} h on one device"
+        "hours": f"no schedule ends before {bound:.2f} h, {alone:.2f} of them the best trial's 100 further "
+        f"steps on one device: a ratio of {halving.trial.hours / bound:.2f}"
     }
 
 
@@ -91,7 +91,7 @@ def made(*, merge_rate: float = 3.0, hours: float = 10.0, bound: float = 5.0, ex
     [
         (made(), "the merge rate is 3.00", "30.0 of 40 devices have work"),
         (made(merge_rate=5.0, extra=2), "2 further steps are shared with nobody", "2 further steps of the best trial"),
-        (made(bound=8.0), "the merge rate", "no schedule ends before 8.00 h, a ratio of 3.75$"),
+        (made(bound=8.0), "the merge rate", "no schedule ends before 8.00 h: a ratio of 3.75$"),
         (made(hours=9.0, extra=4), "the merge rate", "4.00 h on one device, end both; without them it is 5.20"),
     ],
 )
