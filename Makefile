@@ -3,7 +3,7 @@
 #   make demo     train the digits study, and see how much sharing saved
 #   make test     lint, format, types, all tests
 #   make bench    every benchmark in turn, one JSON line each
-#   make faults   20,000 seeds in which everything goes wrong: about an hour on two cores
+#   make faults   20,000 seeds in which everything goes wrong: about half an hour on two free cores
 #
 # The first of them makes .venv; nobody has to activate it.
 

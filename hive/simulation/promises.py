@@ -149,6 +149,8 @@ def known(books: Books) -> dict[str, Any]:
         found[f"standings of {name}"] = sorted((key, repr(record)) for key, record in plan.standings.items())
         found[f"steps trained of {name}"] = [node.trained_to for node in nodes]
         found[f"promises of {name}"] = dict(plan.tree.promises)
+        measured = [*plan.estimates.by_node.items(), *plan.means.items()]  # sums over nodes are made in another order
+        found[f"seconds measured of {name}"] = {of: (mean.total, mean.count) for of, mean in measured}
     for name, run in books.runs.items():
         found[f"run {name}"] = run.record
         if not run.record.closed:

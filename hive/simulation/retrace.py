@@ -186,20 +186,31 @@ def retraced(path: Path) -> Retraced:
 
 
 def lines_of(path: Path) -> Iterator[Line]:
-    """The lines of a trace. The last one of a process that was killed may be torn: it is left out.
+    """The lines of a trace, one after the other: a trace may be longer than memory. The last one of a process that was
+    killed may be torn: it is left out.
 
     Raises:
         UsageError: the file cannot be read, or another line is none.
     """
     try:
-        texts = path.read_text(encoding="utf-8").split("\n")
+        with path.open(encoding="utf-8") as file:
+            for number, text in enumerate(file, start=1):
+                if text.endswith("\n"):
+                    yield read(text, f"{path}:{number}")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} cannot be read: {error}") from error
-    for number, text in enumerate(texts[:-1], start=1):  # what follows the last end of a line is torn, or empty
-        try:
-            yield Line.read(text)
-        except ValueError as error:
-            raise UsageError(f"{path}:{number} is no line of a trace: {error}") from error
+
+
+def read(text: str, place: str) -> Line:
+    """A line of a trace.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return Line.read(text)
+    except ValueError as error:
+        raise UsageError(f"{place} is no line of a trace: {error}") from error
 
 
 def event_of(said: dict[str, Any]) -> Event:

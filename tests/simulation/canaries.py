@@ -109,6 +109,7 @@ MUTANTS = [
     Mutant("stores no answered wants", Books, "shut", "turn.put(closed)", "pass"),
     Mutant("comes back without promises", Books, "load_leases", "tree.promise(record.lease, lease.ahead)", "tree"),
     Mutant("comes back without losses", Books, "load_leases", "] = loss.count", "] = 0"),
+    Mutant("comes back without what was measured", Books, "load_plans", "store.scan(MeasuredRecord, of)", "()"),
     Mutant("tells a replay in another order", Succession, "inherit", "of(entries, 0)", "of(entries[::-1], 0)"),
     Mutant(
         "forgets who spoke before it was suspended",
