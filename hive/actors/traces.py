@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -30,6 +31,8 @@ from hive.storage.records import RECORDS, Record
 from hive.storage.store import Put, Store, Write
 
 __all__ = ["Line", "Trace", "plain", "trace_file", "trace_of_process"]
+
+log = logging.getLogger("hive")
 
 VARIABLE = "HIVE_TRACE"
 """The environment variable that names a folder for traces; none are written without it."""
@@ -101,8 +104,12 @@ class Trace:
         self.line(Line(at, name, None, plain(event), [plain(effect) for effect in effects]))
 
     def line(self, line: Line) -> None:
-        """One more line."""
-        self.write(f"{line}\n")
+        """One more line. A trace that cannot be written any more ends: training is worth more."""
+        try:
+            self.write(f"{line}\n")
+        except OSError as error:
+            log.warning("the trace ends here: %s", error)
+            self.write = lambda _: None
 
 
 def trace_of_process() -> Trace | None:

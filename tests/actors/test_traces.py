@@ -125,6 +125,24 @@ def test_each_file_is_a_new_one_and_its_lines_are_there_at_once(folder: Path) ->
         assert line.made == made
 
 
+def test_trace_ends_with_a_warning_where_the_disk_is_full_and_its_actor_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    written, node = list[str](), NodeActor("node", "first", ["cpu"])
+
+    def write(text: str) -> None:
+        if written:
+            raise OSError("no space left on device")
+        written.append(text)
+
+    trace = Trace(write)
+    trace.began("node", node, None, 1.0, node.start(1.0))
+    for _ in range(3):
+        trace.turn("node", Quiet(), 2.0, node.handle(Quiet(), 2.0))
+    assert len(written) == 1
+    assert [record.message for record in caplog.records] == ["the trace ends here: no space left on device"]
+
+
 def test_folder_that_cannot_be_is_named(folder: Path) -> None:
     folder.parent.mkdir()
     folder.write_text(json.dumps(str(Quiet())))
