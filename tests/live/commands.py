@@ -60,6 +60,7 @@ class Command:
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
+                preexec_fn=heed_interrupts,
                 cwd=folder,
                 env={name: value for name, value in os.environ.items() if not name.startswith("COV_")},
             )
@@ -101,6 +102,11 @@ class Command:
         while self.members():
             self.signal(signal.SIGKILL)
         self.process.wait()
+
+
+def heed_interrupts() -> None:
+    """As in a terminal: whoever runs the tests in the background, as a shell does with `&`, has Ctrl-C ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def group(leader: int) -> Iterator[tuple[int, str]]:
